@@ -1,0 +1,144 @@
+"""Stream addresses with and without vsock: `vsock://CID:PORT`, `unix:/path`, `tcp://HOST:PORT`, for both ends.
+
+Standard library only: the enclave's program uses it too.
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from signatory.errors import ConfigError, UnavailableError
+
+CID_ANY = 0xFFFFFFFF
+"""Listen on every CID of this machine; written `vsock://any:PORT`."""
+
+WRITE_CAP = 16384
+"""Bytes in one send: a virtio backend in the wild stalls on a guest's send above 32 KiB."""
+
+_VSOCK = re.compile(r"vsock://(any|[0-9]{1,10}):([0-9]{1,10})")
+_TCP = re.compile(r"tcp://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
+_U32 = 0xFFFFFFFF
+
+StreamHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One end of a stream. `family` is `vsock`, `unix` or `tcp`; `host` is the CID, the path or the host."""
+
+    family: str
+    host: str
+    port: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """Read the text form. Raises ConfigError that names the three forms."""
+        if text.startswith("unix:") and len(text) > len("unix:"):
+            return cls("unix", text.removeprefix("unix:"))
+        if (match := _VSOCK.fullmatch(text)) and int(match[2]) <= _U32:
+            cid = CID_ANY if match[1] == "any" else int(match[1])
+            if cid <= _U32:
+                return cls("vsock", str(cid), int(match[2]))
+        if (match := _TCP.fullmatch(text)) and 0 <= int(match[2]) <= 65535:
+            return cls("tcp", match[1].strip("[]"), int(match[2]))
+        raise ConfigError(f"{text!r} is not an address", hint="use vsock://CID:PORT, unix:/path or tcp://HOST:PORT")
+
+    def __str__(self) -> str:
+        if self.family == "unix":
+            return f"unix:{self.host}"
+        if self.family == "vsock":
+            return f"vsock://{'any' if int(self.host) == CID_ANY else self.host}:{self.port}"
+        return f"tcp://[{self.host}]:{self.port}" if ":" in self.host else f"tcp://{self.host}:{self.port}"
+
+
+class CappedVsock(socket.socket):
+    """An AF_VSOCK stream whose sends are short, whichever way asyncio sends."""
+
+    def __init__(self, fileno: int | None = None) -> None:
+        super().__init__(socket.AF_VSOCK, socket.SOCK_STREAM, 0, fileno)
+
+    def send(self, data: Any, flags: int = 0, /) -> int:
+        return super().send(memoryview(data)[:WRITE_CAP], flags)
+
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
+        view = memoryview(data).cast("B")
+        while view:
+            view = view[self.send(view, flags) :]
+
+    def sendmsg(self, buffers: Iterable[Any], *_rest: Any) -> int:
+        return self.send(next(iter(buffers)))
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        descriptor, peer = self._accept()  # type: ignore[attr-defined]  # socket.socket's own accept uses it too
+        return CappedVsock(descriptor), peer
+
+
+async def connect(address: Address, timeout: float) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Open a stream within `timeout` seconds. Raises UnavailableError naming the address."""
+    try:
+        async with asyncio.timeout(timeout):
+            if address.family == "unix":
+                return await asyncio.open_unix_connection(address.host)
+            if address.family == "tcp":
+                return await asyncio.open_connection(address.host, address.port)
+            sock = CappedVsock()
+            try:
+                sock.setblocking(False)
+                await asyncio.get_running_loop().sock_connect(sock, (int(address.host), address.port))
+                return await asyncio.open_connection(sock=sock)
+            except BaseException:
+                sock.close()
+                raise
+    except TimeoutError as error:
+        raise UnavailableError(f"no connection to {address} within {timeout:g} s") from error
+    except OSError as error:
+        raise UnavailableError(f"cannot connect to {address}: {error.strerror or error}") from error
+
+
+async def listen(handler: StreamHandler, address: Address) -> asyncio.Server:
+    """Serve streams at `address`; a stale unix socket that nobody serves is replaced, and is made mode 0600.
+
+    Raises UnavailableError when the address is taken or cannot be used.
+    """
+    try:
+        if address.family == "tcp":
+            return await asyncio.start_server(handler, address.host, address.port)
+        if address.family == "vsock":
+            sock = CappedVsock()
+            try:
+                sock.setblocking(False)
+                sock.bind((int(address.host), address.port))
+                return await asyncio.start_server(handler, sock=sock)
+            except BaseException:
+                sock.close()
+                raise
+        return await _listen_unix(handler, Path(address.host))
+    except OSError as error:
+        raise UnavailableError(f"cannot listen on {address}: {error.strerror or error}") from error
+
+
+async def _listen_unix(handler: StreamHandler, path: Path) -> asyncio.Server:
+    if await _is_served(path):
+        raise UnavailableError(f"cannot listen on unix:{path}: another process serves it")
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    previous = os.umask(0o177)
+    try:
+        return await asyncio.start_unix_server(handler, str(path))
+    finally:
+        os.umask(previous)
+
+
+async def _is_served(path: Path) -> bool:
+    try:
+        _, writer = await asyncio.open_unix_connection(str(path))
+    except OSError:
+        return False
+    writer.close()
+    return True

@@ -1,0 +1,134 @@
+"""What a vault is: something that holds keys, signs with them, and never gives them away.
+
+A driver implements `Vault` and, where it can, the small Protocols after it; callers find these by `isinstance`. There is
+no base class. Drivers raise only errors of `signatory.errors`; whatever else went wrong is mapped at their own edge.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+
+from pydantic import BaseModel
+
+from signatory.crypto.curves import KeyType, Purpose, SigningVersion
+from signatory.crypto.keypair import KeyPair
+from signatory.tezos.keys import PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class VaultKey:
+    """A key as its vault shows it: public part, purpose, and the vault's own name for it (may be empty)."""
+
+    public_key: PublicKey
+    purpose: Purpose
+    reference: str = ""
+
+    @property
+    def id(self) -> str:
+        """`tz1...` to `tz5...`, or `mldsa65:` / `mldsa87:` and 40 hex digits."""
+        return self.public_key.id
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What travels with a request through every seam: its id, and how long each hop may still take."""
+
+    request_id: str
+    timeout: float = 30.0
+    """Seconds left for this call when it was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether a vault can sign now; when not, `reason` says why in a sentence for the operator."""
+
+    ready: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VaultContext:
+    """What the composition gives a driver beside its own configuration.
+
+    `password` asks the operator (or a password file) for the secret that the prompt names; it raises ConfigError where
+    nobody can be asked. `serving` is true only inside `signatory serve`.
+    """
+
+    name: str
+    base_dir: Path
+    password: Callable[[str], str] = field(repr=False)
+    serving: bool = False
+
+
+@runtime_checkable
+class Vault(Protocol):
+    """The contract of every driver."""
+
+    Config: ClassVar[type[BaseModel]]
+    """The driver's configuration; the block under `vaults.<name>.config` is validated against it."""
+
+    label: str
+    """The name in metrics, logs and key listings, such as `NitroEnclave`."""
+
+    @classmethod
+    async def open(cls, config: Any, context: VaultContext) -> Self:
+        """Do all opening I/O. Raises ConfigError, UnavailableError, DeniedError or IntegrityError."""
+        ...
+
+    async def list(self) -> Sequence[VaultKey]:
+        """The keys that can sign now, in a stable order; picks up keys that others added since."""
+        ...
+
+    async def sign(self, key: VaultKey, message: bytes, version: SigningVersion, call: Call) -> bytes:
+        """Sign the whole message (hashing is the vault's business); the signature in wire form.
+
+        Raises NotFoundError, UnavailableError (also past `call.timeout`), MalformedError, IntegrityError. A cancelled
+        call leaves nothing behind that could meet another call.
+        """
+        ...
+
+    def readiness(self) -> Readiness:
+        """Whether the vault can sign now; answers at once, from what it knows."""
+        ...
+
+    async def close(self) -> None:
+        """Release everything; idempotent."""
+        ...
+
+
+@runtime_checkable
+class Prover(Protocol):
+    """A vault that can prove possession of its BLS keys."""
+
+    async def prove_possession(self, key: VaultKey, call: Call) -> bytes:
+        """The 96-byte proof over the key's own public key. Raises MalformedError for another family."""
+        ...
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """A vault that makes keys."""
+
+    async def generate(self, key_type: KeyType, purpose: Purpose, call: Call) -> VaultKey:
+        """Make one key; when this returns, the key is stored durably and was read back."""
+        ...
+
+
+@runtime_checkable
+class Importer(Protocol):
+    """A vault that takes keys made elsewhere."""
+
+    async def import_key(self, pair: KeyPair, call: Call) -> VaultKey:
+        """Take the key; when this returns, it is stored durably and was read back. Raises MalformedError for a duplicate."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """One entry under `vaults:`: the driver that was named, its validated configuration, and what it is opened with."""
+
+    name: str
+    driver: type[Vault]
+    config: BaseModel
+    context: VaultContext
