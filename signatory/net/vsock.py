@@ -5,6 +5,7 @@ Standard library only: the enclave's program uses it too.
 
 import asyncio
 import contextlib
+import errno
 import os
 import re
 import socket
@@ -24,6 +25,11 @@ WRITE_CAP = 16384
 _VSOCK = re.compile(r"vsock://(any|[0-9]{1,10}):([0-9]{1,10})")
 _TCP = re.compile(r"tcp://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
 _U32 = 0xFFFFFFFF
+
+
+class AddressTakenError(UnavailableError):
+    """Somebody serves this address already."""
+
 
 StreamHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -104,7 +110,7 @@ async def connect(address: Address, timeout: float) -> tuple[asyncio.StreamReade
 async def listen(handler: StreamHandler, address: Address) -> asyncio.Server:
     """Serve streams at `address`; a stale unix socket that nobody serves is replaced, and is made mode 0600.
 
-    Raises UnavailableError when the address is taken or cannot be used.
+    Raises AddressTakenError when somebody serves it already, UnavailableError when it cannot be used.
     """
     try:
         if address.family == "tcp":
@@ -120,12 +126,13 @@ async def listen(handler: StreamHandler, address: Address) -> asyncio.Server:
                 raise
         return await _listen_unix(handler, Path(address.host))
     except OSError as error:
-        raise UnavailableError(f"cannot listen on {address}: {error.strerror or error}") from error
+        family = AddressTakenError if error.errno == errno.EADDRINUSE else UnavailableError
+        raise family(f"cannot listen on {address}: {error.strerror or error}") from error
 
 
 async def _listen_unix(handler: StreamHandler, path: Path) -> asyncio.Server:
     if await _is_served(path):
-        raise UnavailableError(f"cannot listen on unix:{path}: another process serves it")
+        raise AddressTakenError(f"cannot listen on unix:{path}: another process serves it")
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
     previous = os.umask(0o177)

@@ -1,0 +1,46 @@
+"""What an enclave's refusal means to the operator: the family it belongs to, and what to do about it.
+
+Source: KMS error names, enclave-kms-attestation §5.5; texts of the enclave, §1.6.
+"""
+
+from signatory.errors import DeniedError, IntegrityError, SignatoryError, UnavailableError
+from signatory.rpc.messages import RemoteError
+
+_CLOSED = (
+    "the KMS key's policy does not open to this enclave with these credentials: compare the PCR0 "
+    "with kms:RecipientAttestation in the policy, and look at the permissions of the role"
+)
+
+_RULES: tuple[tuple[tuple[str, ...], type[SignatoryError], str], ...] = (
+    (
+        ("AccessDenied", "not authorized to perform"),
+        DeniedError,
+        _CLOSED,
+    ),
+    (("ExpiredToken",), UnavailableError, "the AWS credentials have expired; give the daemon fresh ones"),
+    (
+        ("UnrecognizedClient", "InvalidSignature", "IncompleteSignature", "MissingAuthenticationToken"),
+        UnavailableError,
+        "AWS does not know these credentials, or this machine's clock is wrong",
+    ),
+    (
+        ("InvalidCiphertext", "IncorrectKey", "deserialization error"),
+        IntegrityError,
+        "the stored blob was changed, or was sealed by another KMS key; restore the key file from a backup",
+    ),
+    (
+        ("unknown variant",),
+        UnavailableError,
+        "this enclave image does not know the key family; use a newer one",
+    ),
+    (("Throttling",), UnavailableError, "KMS asks for fewer calls; it is tried again later"),
+)
+
+
+def explain(what: str, error: RemoteError) -> SignatoryError:
+    """The refusal as one of our families; the enclave's own words stay in the text."""
+    text = f"{what}: {error.message}"
+    for words, family, hint in _RULES:
+        if any(error.mentions(word) for word in words):
+            return family(text, hint=hint)
+    return UnavailableError(text)
