@@ -19,8 +19,8 @@ class KeyType(Enum):
 class Purpose(Enum):
     """What a key signs; fixed at its birth, never changed.
 
-    A TEZOS key signs by the digest rules of Tezos. A RAW key signs the message as given. One key never does both:
-    a raw signature over a 32-byte digest would be a Tezos signature past every policy.
+    A TEZOS key signs by the digest rules of Tezos. A RAW key signs the message as given. One key never does
+    both: a raw signature over a 32-byte digest would be a Tezos signature past every policy.
     """
 
     TEZOS = "tezos"

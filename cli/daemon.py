@@ -1,0 +1,104 @@
+"""The commands of `signatory`: `serve`, `dev`, `version`."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+import click
+
+from cli import prepare
+from cli.commands_facts import version
+from cli.listing import block
+from cli.options import HELP, global_options, settings
+from cli.program import run
+from signatory.config import Config, HostPort, policy_of
+from signatory.keyring import Keyring
+from signatory.vault import Registration
+from signatory.watermark.file import FileStore
+from signatory.watermark.memory import MemoryStore
+from signatory.watermark.store import WatermarkStore
+
+logger = logging.getLogger(__name__)
+
+DEV_FOLDER = Path(".signatory-dev")
+
+
+@click.group(context_settings=HELP, invoke_without_command=True)
+@global_options
+@click.pass_context
+def program(context: click.Context) -> None:
+    """Remote signer. Without a command it serves."""
+    if context.invoked_subcommand is None:
+        _serve(list_keys=True)
+
+
+@program.command(context_settings=HELP)
+@click.option("--no-list", is_flag=True, help="Do not log the keys at the start.")
+@global_options
+def serve(no_list: bool) -> None:
+    """Serve sign requests until SIGINT or SIGTERM."""
+    _serve(list_keys=not no_list)
+
+
+@program.command(context_settings=HELP)
+@click.option(
+    "--base-dir", default=DEV_FOLDER, type=click.Path(path_type=Path), help="Folder of all its files."
+)
+@click.option("--address", default="127.0.0.1:6732", metavar="HOST:PORT", help="API; loopback only.")
+@click.option("--utility-address", default="127.0.0.1:9583", metavar="HOST:PORT", help="Health and metrics.")
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option("--no-repin", is_flag=True, help="Refuse to start when the enclave program has changed.")
+def dev(base_dir: Path, address: str, utility_address: str, quiet: bool, no_repin: bool) -> int:
+    """Run the whole attested flow on this machine: KMS and NSM emulators, enclave signer, daemon."""
+    from cli.local.stack import dev as run_stack  # noqa: PLC0415  # the emulators are of no use to `serve`
+
+    return run_stack(base_dir, _loopback(address), _loopback(utility_address), quiet, not no_repin)
+
+
+program.add_command(version)
+program.add_command(version, "v")
+
+
+def main() -> int:
+    """Run the command line. Returns the exit code."""
+    return run(program, "signatory")
+
+
+def _serve(*, list_keys: bool) -> None:
+    found = prepare.ready(settings())
+    registrations = prepare.registrations(found, settings(), serving=True)
+    asyncio.run(_run(found, registrations, list_keys=list_keys))
+
+
+async def _run(found: Config, registrations: list[Registration], *, list_keys: bool) -> None:
+    from signatory.server.daemon import Daemon  # noqa: PLC0415  # `version` need not load the server
+
+    keyring = Keyring(registrations)
+    daemon = Daemon(found, keyring, _watermark(found))
+    await daemon.start()
+    if list_keys:
+        _log_keys(found, keyring)
+    await daemon.run_until_stopped()
+
+
+def _watermark(found: Config) -> WatermarkStore:
+    return MemoryStore() if found.watermark.driver == "mem" else FileStore(found.base_dir)
+
+
+def _log_keys(found: Config, keyring: Keyring) -> None:
+    policy = policy_of(found)
+    for entry in keyring.list_all():
+        for line in block(entry.key, entry.vault.label, policy).splitlines():
+            logger.info("%s", line)
+
+
+def _loopback(text: str) -> str:
+    from signatory.config_models import LOOPBACK  # noqa: PLC0415
+
+    try:
+        where = HostPort.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    if where.host not in LOOPBACK:
+        raise click.BadParameter("the laptop stack listens on loopback only, such as 127.0.0.1")
+    return str(where)

@@ -1,0 +1,233 @@
+"""The configuration file: read, expanded, judged whole, and turned into values that the rest trusts."""
+
+import os
+import re
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from signatory.config_check import check
+from signatory.config_models import (
+    DEFAULT_BASE_DIR,
+    Config,
+    HostPort,
+    KeyConfig,
+    ServerConfig,
+    VaultConfig,
+    WatermarkConfig,
+)
+from signatory.config_policy import advice, key_policy
+from signatory.config_problems import ConfigProblemsError, Problem, shown, suggestion
+from signatory.config_problems import Path as Place
+from signatory.config_yaml import MAX_BYTES, Parsed, parse
+from signatory.errors import ConfigError
+from signatory.policy import Policy
+
+__all__ = [
+    "DEFAULT_BASE_DIR",
+    "DEFAULT_FILE",
+    "Config",
+    "ConfigProblemsError",
+    "HostPort",
+    "KeyConfig",
+    "ServerConfig",
+    "VaultConfig",
+    "WatermarkConfig",
+    "load",
+    "policy_of",
+    "prepare_base_dir",
+    "read",
+]
+
+DEFAULT_FILE = "/etc/signatory.yaml"
+
+VaultCheck = Callable[[Mapping[str, Any]], tuple[list[Problem], list[str]]]
+"""Judges the raw `vaults:` block (variables expanded): problems and warnings. See registry.vault_check."""
+
+_VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
+_WHOLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_SECRETS = re.compile(r"(?i)secret|password|token|\bpin\b")
+
+
+def load(
+    path: Path | str | None,
+    *,
+    base_dir: Path | str | None = None,
+    allow_unknown: bool = False,
+    env: Mapping[str, str] = os.environ,
+    vaults: VaultCheck | None = None,
+) -> Config:
+    """Read a file; no file (None or "") means the defaults. `base_dir` wins over the file's.
+
+    Raises ConfigProblemsError with everything that is wrong at once; with `allow_unknown` unknown keys are
+    only told in `Config.warnings`. `vaults` adds the judgement of the drivers to the same list.
+    """
+    if path is None or str(path) == "":
+        return read(b"", base_dir=base_dir, allow_unknown=allow_unknown, env=env, vaults=vaults)
+    data, mode = _contents(Path(path))
+    config = read(data, str(path), base_dir=base_dir, allow_unknown=allow_unknown, env=env, vaults=vaults)
+    config._warnings += _exposed(str(path), mode, config)  # noqa: SLF001  # set once, before anybody sees it
+    return config
+
+
+def read(
+    data: bytes,
+    source: str = "",
+    *,
+    base_dir: Path | str | None = None,
+    allow_unknown: bool = False,
+    env: Mapping[str, str] = os.environ,
+    vaults: VaultCheck | None = None,
+) -> Config:
+    """The same from bytes; `source` is the name used in messages. Raises ConfigProblemsError."""
+    try:
+        parsed = parse(data)
+        tree, problems = _expanded(parsed, base_dir, env)
+    except ConfigProblemsError as error:
+        raise ConfigProblemsError(error.problems, source=source) from None
+    checked = check(Config, tree, allow_unknown=allow_unknown)
+    warnings = [str(_with_line(problem, parsed)) for problem in checked.unknown]
+    unset = {problem.path for problem in problems}
+    problems += [problem for problem in (*checked.problems, *_across(tree)) if problem.path not in unset]
+    if vaults is not None and isinstance(tree.get("vaults"), dict):
+        found, told = vaults(tree["vaults"])
+        problems += [problem for problem in found if problem.path not in unset]
+        warnings += told
+    if problems or checked.model is None:
+        placed = sorted((_with_line(problem, parsed) for problem in problems), key=lambda one: one.line)
+        raise ConfigProblemsError(placed, source=source)
+    warnings += _advice(checked.model)
+    checked.model._warnings = tuple(warnings)  # noqa: SLF001  # set once, before anybody sees it
+    checked.model._source = source  # noqa: SLF001  # same
+    return checked.model
+
+
+def policy_of(config: Config) -> Policy:
+    """What the keys may sign and who may ask, as one immutable snapshot."""
+    keys = {key: key_policy(settings) for key, settings in config.tezos.items()}
+    return Policy(keys=keys, clients=config.server.authorized_keys)
+
+
+def prepare_base_dir(config: Config) -> Path:
+    """Make the base folder (mode 0770) where it is missing and prove that files can be written there.
+
+    Raises ConfigError.
+    """
+    folder = config.base_dir
+    probe = folder / f".write-test.{os.getpid()}"
+    try:
+        folder.mkdir(mode=0o770, parents=True, exist_ok=True)
+        probe.touch(mode=0o600)
+        probe.unlink()
+    except OSError as error:
+        hint = "make it writable for this user, or choose another with --base-dir or `base_dir:`"
+        raise ConfigError(f"cannot use the base folder {folder}: {error.strerror}", hint=hint) from error
+    return folder
+
+
+def _contents(path: Path) -> tuple[bytes, int]:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1), os.fstat(file.fileno()).st_mode
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a file name"
+        hint = "name the file with -c; `-c ''` uses the defaults"
+        raise ConfigError(f"cannot read the configuration {path}: {reason}", hint=hint) from error
+
+
+def _expanded(
+    parsed: Parsed, base_dir: Path | str | None, env: Mapping[str, str]
+) -> tuple[dict[str, Any], list[Problem]]:
+    tree = {} if parsed.value is None else parsed.value
+    if not isinstance(tree, dict):
+        raise ConfigProblemsError([Problem((), "the file must be a mapping of keys to values", 1)])
+    tree, problems = dict(tree), list[Problem]()
+    if base_dir is not None:
+        tree["base_dir"] = str(base_dir)
+    if isinstance(tree.get("base_dir"), str):
+        tree["base_dir"] = _variables(tree["base_dir"], ("base_dir",), env, problems)
+    if isinstance(tree.get("vaults"), dict):
+        tree["vaults"] = {
+            name: {**entry, "config": _whole(entry["config"], ("vaults", name, "config"), env, problems)}
+            if isinstance(entry, dict) and "config" in entry
+            else entry
+            for name, entry in tree["vaults"].items()
+        }
+    return tree, problems
+
+
+def _variables(text: str, place: Place, env: Mapping[str, str], problems: list[Problem]) -> str:
+    def value(match: re.Match[str]) -> str:
+        name = match[1] or match[2]
+        if not env.get(name):
+            problems.append(Problem(place, f"the environment variable {name} is not set"))
+        return env.get(name, "")
+
+    return _VARIABLE.sub(value, text)
+
+
+def _whole(value: Any, place: Place, env: Mapping[str, str], problems: list[Problem]) -> Any:
+    """Expand each text that is exactly `${NAME}`; nothing else is touched."""
+    if isinstance(value, dict):
+        return {key: _whole(item, (*place, key), env, problems) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_whole(item, (*place, position), env, problems) for position, item in enumerate(value)]
+    match = _WHOLE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return value
+    if match[1] not in env:
+        problems.append(Problem(place, f"the environment variable {match[1]} is not set"))
+    return env.get(match[1], value)
+
+
+def _with_line(problem: Problem, parsed: Parsed) -> Problem:
+    place = problem.path
+    while place and place not in parsed.lines:
+        place = place[:-1]
+    line = problem.line or (parsed.lines.get(place, 0) if place else 0)
+    return Problem(problem.path, problem.text, line)
+
+
+def _across(tree: Mapping[str, Any]) -> list[Problem]:
+    """What only shows when two sections are held together: vaults that keys are tied to."""
+    keys, vaults = tree.get("tezos"), tree.get("vaults")
+    vaults = vaults if isinstance(vaults, dict) else {}
+    problems = []
+    for key, settings in keys.items() if isinstance(keys, dict) else ():
+        name = settings.get("vault") if isinstance(settings, dict) else None
+        if not isinstance(name, str) or (name in vaults and len(vaults) == 1):
+            continue
+        text = "tying a key to one of several vaults is not available in this version; remove it"
+        if name not in vaults:
+            text = f"there is no vault `{shown(name)}`{suggestion(name, vaults)}"
+        problems.append(Problem(("tezos", key, "vault"), text))
+    return problems
+
+
+def _advice(config: Config) -> list[str]:
+    return [
+        f"tezos.{key}: {text}"
+        for key, settings in config.tezos.items()
+        if settings is not None
+        for text in advice(key, settings, clients_known=config.server.authorized_keys is not None)
+    ]
+
+
+def _exposed(source: str, mode: int, config: Config) -> tuple[str, ...]:
+    if not stat.S_ISREG(mode):
+        return ()
+    if mode & stat.S_IWOTH:
+        return (
+            f"{source} can be written by everybody on this machine (chmod o-w): it decides what is signed",
+        )
+    secret = any(entry.driver == "mem" or _names_a_secret(entry.config) for entry in config.vaults.values())
+    if mode & stat.S_IROTH and secret:
+        return (f"{source} holds secrets and can be read by everybody on this machine (chmod o-r)",)
+    return ()
+
+
+def _names_a_secret(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any((_SECRETS.search(key) and item) or _names_a_secret(item) for key, item in value.items())
+    return isinstance(value, list) and any(_names_a_secret(item) for item in value)

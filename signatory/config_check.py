@@ -1,0 +1,156 @@
+"""Plain values against a pydantic model: every problem at once, in our words, with the nearest known key.
+
+Used for the file itself and for each driver's own block, so that both speak alike.
+"""
+
+import copy
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, RootModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from signatory.config_problems import Findings, Path, Problem, suggestion
+from signatory.errors import SignatoryError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked(Generic[Model]):
+    """The validated model, or None and the problems; `unknown` holds the unknown keys that were let pass."""
+
+    model: Model | None = field(repr=False)
+    problems: tuple[Problem, ...] = ()
+    unknown: tuple[Problem, ...] = ()
+
+
+def check(model: type[Model], data: Any, path: Path = (), *, allow_unknown: bool = False) -> Checked[Model]:
+    """Validate `data`, found at `path`. Never raises; `allow_unknown` drops unknown keys and tells them."""
+    data = {} if data is None and not issubclass(model, RootModel) else copy.deepcopy(data)
+    unknown: list[Problem] = []
+    while True:
+        try:
+            return Checked(model.model_validate(data), unknown=tuple(unknown))
+        except SignatoryError as error:  # a driver's own validator may raise one
+            return Checked(None, (Problem(path, str(error)),), tuple(unknown))
+        except ValidationError as error:
+            details = error.errors(include_url=False, include_input=False)
+        extras = [detail for detail in details if _can_drop(data, detail)] if allow_unknown else []
+        if not extras:
+            problems = [found for detail in details for found in _problems(model, data, path, detail)]
+            return Checked(None, tuple(dict.fromkeys(problems)), tuple(unknown))
+        for detail in extras:
+            unknown += _problems(model, data, path, detail)
+        for place in {_place(data, detail["loc"]) for detail in extras}:
+            _drop(data, place)
+
+
+def fill_from_environment(model: type[BaseModel], data: Any, env: Mapping[str, str]) -> Any:
+    """A copy of `data` whose absent fields are filled from the environment variables they name.
+
+    A field names its variable by `Field(json_schema_extra={"env": "NAME"})`. A value in YAML wins; an empty
+    variable counts as unset. What is not a mapping is returned as it is.
+    """
+    if data is None and not issubclass(model, RootModel):
+        data = {}
+    if not isinstance(data, dict):
+        return data
+    filled = dict(data)
+    for name, info in model.model_fields.items():
+        key = info.alias or name
+        if (value := _from_environment(info, filled.get(key), env)) is not None:
+            filled[key] = value
+    return filled
+
+
+def _from_environment(info: FieldInfo, present: Any, env: Mapping[str, str]) -> Any:
+    extra = info.json_schema_extra
+    variable = extra.get("env") if isinstance(extra, dict) else None
+    if isinstance(variable, str):
+        return (env.get(variable) or None) if present is None else present
+    for inner in _models_in(info.annotation):
+        found = fill_from_environment(inner, present, env)
+        return found or present
+    return present
+
+
+def _problems(model: type[BaseModel], data: Any, path: Path, detail: ErrorDetails) -> list[Problem]:
+    if detail["type"] not in {"missing", "extra_forbidden"}:
+        place = (*path, *_place(data, detail["loc"]))
+        error = detail.get("ctx", {}).get("error")
+        found = error.found if isinstance(error, Findings) else [((), _words(detail))]
+        return [Problem((*place, *inner), text) for inner, text in found]
+    place, name = _place(data, detail["loc"][:-1]), detail["loc"][-1]
+    text = "is required"
+    if detail["type"] == "extra_forbidden":
+        text = "unknown key" + suggestion(str(name), _keys_at(model, place))
+    return [Problem((*path, *place, name), text)]
+
+
+def _words(detail: ErrorDetails) -> str:
+    if detail["type"] == "value_error":
+        return str(detail["ctx"]["error"])
+    if detail["type"] in {"model_type", "dict_type", "model_attributes_type"}:
+        return "must be a mapping of keys to values"
+    if detail["type"] == "string_type":
+        return "must be text; write it in quotes"
+    if detail["type"] in {"tuple_type", "list_type"}:
+        return "must be a list"
+    return detail["msg"].replace("Input should be", "must be")
+
+
+def _place(data: Any, loc: tuple[int | str, ...]) -> Path:
+    """The part of pydantic's location that leads through the data, without names of union members."""
+    place: list[int | str] = []
+    for part in loc:
+        if (isinstance(data, dict) and part in data) or (
+            isinstance(data, list) and isinstance(part, int) and part < len(data)
+        ):
+            place.append(part)
+            data = data[part]  # type: ignore[index]  # checked above
+    return tuple(place)
+
+
+def _can_drop(data: Any, detail: ErrorDetails) -> bool:
+    place = _place(data, detail["loc"])
+    return detail["type"] == "extra_forbidden" and place[-1:] == detail["loc"][-1:]
+
+
+def _drop(data: Any, place: Path) -> None:
+    for part in place[:-1]:
+        data = data[part]
+    del data[place[-1]]
+
+
+def _keys_at(model: type[BaseModel], place: Path) -> set[str]:
+    """The field names known where `place` leads, over all members of unions."""
+    models = {model}
+    for part in place:
+        annotations = [
+            info.annotation
+            for one in models
+            for name, info in one.model_fields.items()
+            if part == (info.alias or name) or name == "root"
+        ]
+        following = {inner for annotation in annotations for inner in _models_in(annotation)}
+        models = following or (models if isinstance(part, int) else set())
+    return {info.alias or name for one in models for name, info in one.model_fields.items() if name != "root"}
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models inside an annotation: itself, union members, values of lists and mappings."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    origin = get_origin(annotation)
+    if origin is None:
+        return []
+    arguments = get_args(annotation)
+    if origin is Annotated:
+        arguments = arguments[:1]
+    if origin in {Union, types.UnionType, Annotated, list, tuple, dict, Mapping}:
+        return [model for argument in arguments for model in _models_in(argument)]
+    return []

@@ -1,0 +1,208 @@
+"""Every key of every vault, by its identifier; vaults that do not open, and what becomes of them."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from signatory.crypto.keypair import Verifier
+from signatory.errors import NotFoundError, SignatoryError, UnavailableError
+from signatory.limits import KEYRING_LIMITS, KeyringLimits
+from signatory.vault import Readiness, Registration, Vault, VaultKey
+
+logger = logging.getLogger(__name__)
+
+NOT_FOUND = "this key not found in any vault"
+NOT_OPENED = "not opened yet"
+
+
+class Entry(NamedTuple):
+    """A key and where it lives. The verifier is prepared once and checks every signature of the key."""
+
+    vault_name: str
+    vault: Vault
+    key: VaultKey
+    verifier: Verifier
+
+
+@dataclass(slots=True)
+class Slot:
+    """One configured vault: open or not, and what it lists. `reason` says why it is not open."""
+
+    registration: Registration
+    vault: Vault | None = None
+    reason: str = NOT_OPENED
+    keys: tuple[VaultKey, ...] = ()
+    retry: asyncio.Task[None] | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        return self.registration.name
+
+    def readiness(self) -> Readiness:
+        return Readiness(ready=False, reason=self.reason) if self.vault is None else self.vault.readiness()
+
+
+class Keyring:
+    """Opens the vaults, finds keys, keeps trying what is broken. The first of two vaults with a key wins."""
+
+    def __init__(
+        self,
+        registrations: Sequence[Registration],
+        limits: KeyringLimits = KEYRING_LIMITS,
+        *,
+        pins: Mapping[str, str] | None = None,
+    ) -> None:
+        """`pins`: for some keys the one vault, by its configured name, that may sign with them."""
+        self._pins = pins or {}
+        self._slots = tuple(Slot(registration) for registration in registrations)
+        self._limits = limits
+        self._entries: dict[str, Entry] = {}
+        self._refreshing: asyncio.Task[None] | None = None
+        self._searched = float("-inf")
+        self._closed = False
+
+    async def start(self) -> None:
+        """Open all vaults at once. Never raises for a broken vault: it stays not ready and is tried again."""
+        await asyncio.gather(*(self._open(slot) for slot in self._slots))
+        self._index()
+        for slot in self._slots:
+            if slot.vault is None:
+                slot.retry = asyncio.create_task(self._keep_trying(slot))
+
+    def get(self, identifier: str) -> Entry | None:
+        """The key as last listed, at once."""
+        return self._entries.get(identifier)
+
+    async def find(self, identifier: str) -> Entry:
+        """The key, after one listing of every vault where nobody listed them lately.
+
+        Raises NotFoundError, or UnavailableError naming the vault that may hold the key and cannot say so.
+        """
+        if entry := self._entries.get(identifier):
+            return entry
+        if asyncio.get_running_loop().time() - self._searched >= self._limits.miss:
+            await self.refresh()
+            if entry := self._entries.get(identifier):
+                return entry
+        for name, state in self.readiness().items():
+            if not state.ready:
+                raise UnavailableError(f"vault {name} is not ready: {state.reason}")
+        raise NotFoundError(NOT_FOUND)
+
+    async def refresh(self) -> None:
+        """List every open vault again; who comes meanwhile shares that. A failing vault keeps its keys."""
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(self._refresh())
+        await asyncio.shield(self._refreshing)
+
+    def list_all(self) -> Sequence[Entry]:
+        """Every key that `find` would return, in the order of the vaults and then of their own listing."""
+        return tuple(self._entries.values())
+
+    def readiness(self) -> dict[str, Readiness]:
+        """The state of each vault by its configured name."""
+        return {slot.name: slot.readiness() for slot in self._slots}
+
+    def vault(self, name: str) -> Vault | None:
+        """The open vault with this configured name. None where there is none or where it is not open."""
+        return next((slot.vault for slot in self._slots if slot.name == name), None)
+
+    async def close(self) -> None:
+        """Stop retrying and close every vault; idempotent. The entries are gone afterwards."""
+        self._closed = True
+        self._entries = {}
+        tasks = [task for slot in self._slots if (task := slot.retry)]
+        tasks += [self._refreshing] if self._refreshing else []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for slot in self._slots:
+            vault, slot.vault, slot.keys = slot.vault, None, ()
+            if vault is not None:
+                await self._close_one(slot.name, vault)
+
+    async def _open(self, slot: Slot) -> None:
+        registration, vault = slot.registration, None
+        fields = {"vault": getattr(registration.driver, "label", registration.name), "vault_name": slot.name}
+        logger.info("Initializing vault", extra=fields)
+        try:
+            async with asyncio.timeout(self._limits.opening):
+                vault = await registration.driver.open(registration.config, registration.context)
+                keys = tuple(await vault.list())
+        except (SignatoryError, TimeoutError) as error:
+            slot.reason = _reason(error, f"it did not open within {self._limits.opening:g} s")
+            logger.error("Vault is not ready, retrying: %s", slot.reason, extra=fields)  # noqa: TRY400 - no traceback: the reason is for an operator
+            if vault is not None:
+                await self._close_one(slot.name, vault)
+            return
+        slot.vault, slot.keys, slot.reason = vault, keys, ""
+        if not keys:
+            logger.error("No valid keys found in the vault %s", slot.name, extra=fields)
+
+    async def _keep_trying(self, slot: Slot) -> None:
+        delay = self._limits.first_retry
+        while slot.vault is None:
+            await asyncio.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 - spreads retries, guards nothing
+            delay = min(delay * 2, self._limits.last_retry)
+            await self._open(slot)
+        self._index()
+
+    async def _refresh(self) -> None:
+        await asyncio.gather(*(self._list(slot) for slot in self._slots))
+        self._index()
+        self._searched = asyncio.get_running_loop().time()
+
+    async def _list(self, slot: Slot) -> None:
+        if slot.vault is None:
+            return
+        try:
+            async with asyncio.timeout(self._limits.listing):
+                slot.keys = tuple(await slot.vault.list())
+        except (SignatoryError, TimeoutError) as error:
+            reason = _reason(error, f"no answer within {self._limits.listing:g} s")
+            logger.warning("Vault cannot list its keys: %s", reason, extra={"vault_name": slot.name})
+
+    def _index(self) -> None:
+        """Rebuild the map. Verifiers are kept, since preparing one is work."""
+        if self._closed:
+            return
+        entries: dict[str, Entry] = {}
+        for slot in self._slots:
+            if slot.vault is None:
+                continue
+            for key in slot.keys:
+                if self._pins.get(key.id, slot.name) != slot.name:
+                    continue
+                if key.id in entries:
+                    _report_duplicate(key.id, entries[key.id].vault_name, slot.name)
+                    continue
+                entries[key.id] = self._entry(slot.name, slot.vault, key)
+        self._entries = entries
+
+    def _entry(self, name: str, vault: Vault, key: VaultKey) -> Entry:
+        old = self._entries.get(key.id)
+        if old and old.key == key:
+            return Entry(name, vault, key, old.verifier)
+        return Entry(name, vault, key, Verifier(key.public_key.type, key.public_key.data, key.purpose))
+
+    async def _close_one(self, name: str, vault: Vault) -> None:
+        try:
+            async with asyncio.timeout(self._limits.listing):
+                await vault.close()
+        except (SignatoryError, TimeoutError):
+            logger.warning("Vault did not close cleanly", extra={"vault_name": name})
+
+
+def _reason(error: SignatoryError | TimeoutError, late: str) -> str:
+    if not isinstance(error, SignatoryError):
+        return late
+    return f"{error}; {error.hint}" if error.hint else str(error)
+
+
+def _report_duplicate(identifier: str, first: str, second: str) -> None:
+    if first == second:
+        return
+    logger.warning("Key %s is in two vaults; %s is used, %s is not", identifier, first, second)

@@ -1,0 +1,53 @@
+"""Every limit of the daemon in one place, with its unit."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one client may take, and how long anything may last. Tests make their own, smaller ones."""
+
+    body: int = 512 * 1024
+    """Bytes of a request body; above it 413."""
+    headers: int = 16 * 1024
+    """Bytes of a request line and its headers; above it 431."""
+    header_count: int = 64
+    """Headers in one request; above it 400."""
+    connections: int = 1000
+    """Open connections of one listener; beyond it the longest idle gives way, else the new one gets 503."""
+    read: float = 10.0
+    """Seconds from the first byte of a request to its last."""
+    write: float = 10.0
+    """Seconds in which a client must take what is written to it."""
+    idle: float = 60.0
+    """Seconds a connection may stay open with nothing to do."""
+    request: float = 30.0
+    """Seconds from the last byte of a request to its answer; above it 503."""
+    linger: float = 1.0
+    """Seconds for which the rest of a refused body is read and dropped: so the client reads the refusal."""
+    drain: float = 10.0
+    """Seconds a stopping daemon gives the requests under way."""
+    readiness: float = 10.0
+    """Seconds for an answer of /healthz."""
+
+
+LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyringLimits:
+    """How patient the keyring is with its vaults; all in seconds."""
+
+    opening: float = 30.0
+    """For a vault to open."""
+    listing: float = 10.0
+    """For a vault to list its keys."""
+    first_retry: float = 1.0
+    """Until a vault that did not open is tried again; doubles each time, with jitter."""
+    last_retry: float = 30.0
+    """What the doubling ends at."""
+    miss: float = 5.0
+    """After a search that listed every vault, how long an unknown key is answered without listing again."""
+
+
+KEYRING_LIMITS = KeyringLimits()

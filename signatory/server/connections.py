@@ -1,0 +1,198 @@
+"""Connections that cannot be held: limits on their number, on headers, and on the time a client may take.
+
+aiohttp has no limit on the time of a request, on all headers together, on slow readers, on connections.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.web_protocol import RequestHandler
+
+from signatory.limits import Limits
+from signatory.server.answers import TEXT, Answer
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[web.BaseRequest], Awaitable[Answer]]
+
+_REFUSAL = (
+    "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    "Connection: close\r\nContent-Length: {size}\r\n\r\n{text}"
+)
+
+
+class Connection(RequestHandler):
+    """One client: since when it owes us the rest of a request, since when it leaves an answer unread."""
+
+    def __init__(self, server: "LimitedServer", limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(
+            server,
+            loop=loop,
+            access_log=None,  # type: ignore[arg-type]  # None turns it off; the stub forgets that
+            keepalive_timeout=limits.idle,
+            lingering_time=limits.linger,
+            auto_decompress=False,
+            max_headers=limits.header_count,
+            max_line_size=limits.headers,
+            max_field_size=limits.headers,
+            logger=logger,
+        )
+        self._server = server
+        self._limits = limits
+        self.busy = False
+        """A request was read whole and is being answered."""
+        self.reading_since: float | None = None
+        """loop.time() of the first byte of a request that is not whole yet."""
+        self.writing_since: float | None = None
+        """loop.time() since when the client leaves written bytes unread."""
+        self.idle_since = 0.0
+        self.unread = 0
+        """Bytes received since the last request was whole."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection, or refuse it when there are too many."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what asyncio's servers make
+        if not self._server.make_room():
+            transport.write(refusal("503 Service Unavailable", "too many connections"))
+            transport.close()
+            self._force_close = True
+            return
+        transport.set_write_buffer_limits(high=0)  # so that one unread byte counts as a slow reader
+        self.idle_since = self._loop.time()
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Note when a request begins and how long its headers get; the rest is the parser's."""
+        if self.reading_since is None and data:
+            self.reading_since = self._loop.time()
+        self.unread += len(data)
+        super().data_received(data)
+        if self.unread > self._limits.headers and self._waits_for_headers():
+            self.cut("431 Request Header Fields Too Large", "the headers are too long")
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.writing_since = self._loop.time()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.writing_since = None
+
+    def request_is_whole(self) -> None:
+        """The handler has read the body; from now on the client is not to blame for any delay."""
+        self.reading_since = None
+        self.unread = 0
+        self.busy = True
+
+    def request_is_answered(self) -> None:
+        """The next request may already wait in the parser; its time begins now."""
+        self.busy = False
+        self.idle_since = self._loop.time()
+        if self.reading_since is not None:
+            self.reading_since = self.idle_since
+
+    def check(self, now: float) -> None:
+        """End the connection when its client is too slow."""
+        if self.writing_since is not None and now - self.writing_since > self._limits.write:
+            self._abort()
+        elif self.busy or self.reading_since is None or now - self.reading_since <= self._limits.read:
+            return
+        elif self._waits_for_headers():
+            self.cut("408 Request Timeout", "the request did not arrive in time")
+
+    def cut(self, status: str, text: str) -> None:
+        """Say why and close."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(refusal(status, text))
+        self.force_close()
+
+    def is_idle(self) -> bool:
+        """Nothing was begun on it."""
+        return not self.busy and self.reading_since is None
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,  # noqa: ARG002 - the base class's shape
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - the base class's shape
+    ) -> web.StreamResponse:
+        """Answer what is not HTTP. Our handler never raises, so nothing else comes here."""
+        logger.debug("Not a request: %s", type(exc).__name__)
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer was begun")
+        if isinstance(exc, LineTooLong):
+            return Answer(431, b"431 Request Header Fields Too Large", TEXT, close=True)
+        return Answer(400, b"400 Bad Request", TEXT, close=True)
+
+    def _waits_for_headers(self) -> bool:
+        return self._current_request is None and not self._messages
+
+    def _abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+
+class LimitedServer(web.Server):
+    """What a listener makes connections with. One task looks at all of them for slow clients."""
+
+    def __init__(self, handler: Handler, limits: Limits) -> None:
+        super().__init__(handler)
+        self._limits = limits
+        self._watch: asyncio.Task[None] | None = None
+        self.stopping = False
+
+    def __call__(self) -> RequestHandler:
+        if self._watch is None:
+            self._watch = self._loop.create_task(self._keep_watch())
+        return Connection(self, self._limits, self._loop)
+
+    def make_room(self) -> bool:
+        """Whether one more connection fits, after the longest idle one was closed if need be."""
+        if len(self._connections) < self._limits.connections:
+            return True
+        idle = [one for one in self._own() if one.is_idle() and one.transport is not None]
+        if not idle:
+            return False
+        min(idle, key=lambda one: one.idle_since).force_close()
+        return True
+
+    async def stop(self, grace: float) -> None:
+        """Close what is idle, let what was begun finish within `grace` seconds, cut the rest."""
+        self.stopping = True
+        for one in self._own():
+            if one.busy:
+                one.close()  # after the answer
+            else:
+                one.force_close()
+        deadline = self._loop.time() + grace
+        while any(one.busy for one in self._own()) and self._loop.time() < deadline:
+            await asyncio.sleep(min(0.02, grace))  # noqa: ASYNC110 - an event for each end would burden every request
+        if self._watch is not None:
+            self._watch.cancel()
+        await self.shutdown(0.5)
+
+    def _own(self) -> list[Connection]:
+        return [one for one in self._connections if isinstance(one, Connection)]
+
+    async def _keep_watch(self) -> None:
+        pause = min(self._limits.read, self._limits.write, 4.0) / 4
+        while True:
+            await asyncio.sleep(pause)
+            now = self._loop.time()
+            for one in self._own():
+                one.check(now)
+
+
+def refusal(status: str, text: str) -> bytes:
+    """A whole plain answer for a client whose request was never read."""
+    return _REFUSAL.format(status=status, size=len(text), text=text).encode()
+
+
+def connection_of(request: web.BaseRequest) -> Any:
+    """The Connection of a request."""
+    return request.protocol

@@ -1,0 +1,143 @@
+"""What a client sent, read within the limits: target, request id, source, body."""
+
+import asyncio
+import posixpath
+import re
+import secrets
+from dataclasses import dataclass
+from urllib.parse import SplitResult, parse_qsl, unquote_to_bytes, urlsplit
+
+from aiohttp import web
+
+from signatory.limits import Limits
+from signatory.server.connections import Connection
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}")
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class HttpError(Exception):
+    """A request that ends in the HTTP layer, before anything of ours is asked."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Path and query of a request; `clean` is False for a path that a router should first straighten."""
+
+    path: str
+    query: str
+    clean: bool = True
+
+    def first(self, name: str) -> str | None:
+        """The first value of a query parameter, None where there is none."""
+        if not self.query:
+            return None
+        pairs = parse_qsl(self.query, keep_blank_values=True, errors="replace")
+        return next((value for key, value in pairs if key == name), None)
+
+
+def parse_target(raw: str) -> Target:
+    """Read a request target, `/path?query` or with scheme and host before it. Raises HttpError 400."""
+    if not raw.startswith("/"):
+        parts = _absolute(raw)
+        raw = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+    raw = raw.partition("#")[0]
+    path, _, query = raw.partition("?")
+    if "%" in path:
+        path = unquote_to_bytes(path).decode("utf-8", "replace")
+    clean = ("//" not in path and "/." not in path) or _cleaned(path) == path
+    return Target(path, query, clean)
+
+
+def cleaned_location(target: Target) -> str:
+    """Where to send a client whose path has `//`, `/./` or `/../` in it; safe to stand in a header."""
+    path = "".join(
+        one if one.isascii() and one.isprintable() and one not in " ?#%" else _percent(one)
+        for one in _cleaned(target.path)
+    )
+    query = "".join(one if one.isascii() and one.isprintable() else _percent(one) for one in target.query)
+    return f"{path}?{query}" if query else path
+
+
+def request_id(request: web.BaseRequest) -> str:
+    """The id the client chose, where it is short and harmless, else a new one."""
+    given = request.headers.get("X-Request-Id")
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given
+    return secrets.token_hex(8)
+
+
+def source(request: web.BaseRequest) -> str:
+    """The address of the peer without its port; empty on a unix socket."""
+    peer = request.transport.get_extra_info("peername") if request.transport else None
+    return str(peer[0]) if isinstance(peer, tuple) and peer else ""
+
+
+async def read_body(request: web.BaseRequest, limits: Limits) -> bytes:
+    """The whole body. Raises HttpError: 413 too long, 415 compressed, 408 too slow, 400 broken off, 417."""
+    headers, connection = request.headers, request.protocol
+    if len(headers) > 3 and headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise HttpError(415, "compressed request bodies are not supported")
+    length = request.content_length
+    if length is not None and length > limits.body:
+        raise HttpError(413, f"the request body is longer than {limits.body} bytes")
+    content = request.content
+    if not content.is_eof():
+        _answer_expectation(request)
+        return await _read_slowly(request, connection, limits)
+    body = content.read_nowait(-1)
+    if len(body) > limits.body:
+        raise HttpError(413, f"the request body is longer than {limits.body} bytes")
+    return body
+
+
+def _answer_expectation(request: web.BaseRequest) -> None:
+    expectation = request.headers.get("Expect")
+    if expectation is None:
+        return
+    if expectation.lower() != "100-continue":
+        raise HttpError(417, "only the expectation 100-continue is known")
+    if request.transport is not None:
+        request.transport.write(_CONTINUE)
+
+
+async def _read_slowly(request: web.BaseRequest, connection: object, limits: Limits) -> bytes:
+    loop = asyncio.get_running_loop()
+    since = connection.reading_since if isinstance(connection, Connection) else None
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout_at((loop.time() if since is None else since) + limits.read):
+            while part := await request.content.readany():
+                parts.append(part)
+                size += len(part)
+                if size > limits.body:
+                    raise HttpError(413, f"the request body is longer than {limits.body} bytes")
+    except TimeoutError:
+        raise HttpError(408, f"the request did not arrive within {limits.read:g} s") from None
+    except (web.RequestPayloadError, ConnectionError):
+        raise HttpError(400, "the request body was broken off or is not well formed") from None
+    return b"".join(parts)
+
+
+def _absolute(raw: str) -> SplitResult:
+    try:
+        parts = urlsplit(raw)
+    except ValueError:
+        raise HttpError(400, "the request target is not a URL") from None
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        raise HttpError(400, "the request target is not a URL")
+    return parts
+
+
+def _cleaned(path: str) -> str:
+    cleaned = posixpath.normpath("/" + path.lstrip("/"))
+    return cleaned + "/" if path.endswith("/") and cleaned != "/" else cleaned
+
+
+def _percent(character: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))

@@ -1,0 +1,79 @@
+"""The utility listener: is the daemon ready, and what has it counted. Source: signatory-compat §1.8."""
+
+import asyncio
+import gzip
+import logging
+from collections.abc import Callable
+
+from aiohttp import web
+
+from signatory.keyring import Keyring
+from signatory.observe.metrics import Metrics
+from signatory.server import requests
+from signatory.server.answers import Answer, failure, method_not_allowed, not_found, success
+from signatory.server.connections import Connection
+from signatory.server.golang import encode
+from signatory.server.requests import HttpError
+
+logger = logging.getLogger("signatory")
+
+EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Utility:
+    """Answers every request of the utility listener."""
+
+    def __init__(self, keyring: Keyring, metrics: Metrics, stopping: Callable[[], bool]) -> None:
+        self._keyring = keyring
+        self._metrics = metrics
+        self._stopping = stopping
+
+    async def __call__(self, request: web.BaseRequest) -> Answer:
+        """One request."""
+        connection = request.protocol
+        assert isinstance(connection, Connection)  # noqa: S101 - LimitedServer makes no others
+        connection.request_is_whole()
+        identifier = requests.request_id(request)
+        try:
+            answer = await self._routed(request)
+        except HttpError as error:
+            answer = failure(error.status, error.message, close=True)
+        except Exception:
+            logger.exception("Internal error")
+            answer = failure(500, "internal error")
+        finally:
+            connection.request_is_answered()
+        answer.add(f"X-Request-Id: {identifier}\r\n")
+        return answer
+
+    async def _routed(self, request: web.BaseRequest) -> Answer:
+        target = requests.parse_target(request.raw_path)
+        if target.path not in {"/healthz", "/metrics"}:
+            return not_found()
+        if request.method != "GET":
+            return method_not_allowed()
+        if target.path == "/healthz":
+            return self._healthz(verbose=target.first("verbose") is not None)
+        return await self._metrics_page(request)
+
+    def _healthz(self, *, verbose: bool) -> Answer:
+        """Ready when every configured vault is and the daemon is not stopping; `?verbose` says why not."""
+        states = self._keyring.readiness()
+        ready = all(state.ready for state in states.values()) and not self._stopping()
+        body: dict[str, object] = {"ready": ready}
+        if verbose:
+            body["vaults"] = {
+                name: {"ready": state.ready, "reason": state.reason} for name, state in states.items()
+            }
+            body["stopping"] = self._stopping()
+        return success(body) if ready else Answer(503, encode(body), "application/json; charset=utf-8")
+
+    async def _metrics_page(self, request: web.BaseRequest) -> Answer:
+        accepts_gzip = "gzip" in request.headers.get("Accept-Encoding", "")
+        body = await asyncio.to_thread(_page, self._metrics, accepts_gzip)
+        return Answer(200, body, EXPOSITION, headers="Content-Encoding: gzip\r\n" if accepts_gzip else "")
+
+
+def _page(metrics: Metrics, compressed: bool) -> bytes:
+    page = metrics.exposition()
+    return gzip.compress(page, compresslevel=3) if compressed else page

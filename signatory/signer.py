@@ -1,0 +1,217 @@
+"""The story of one signature: what happens, in which order, and what never happens out of order."""
+
+import asyncio
+import contextlib
+import hashlib
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Protocol
+from weakref import WeakValueDictionary
+
+from signatory.audit.sink import AuditSink, Intent
+from signatory.crypto.curves import KeyType, Purpose, SigningVersion
+from signatory.crypto.keypair import check_version, verify_possession
+from signatory.errors import DeniedError, IntegrityError, MalformedError, NotFoundError, SignatoryError
+from signatory.hook import Hook, Question
+from signatory.keyring import NOT_FOUND, Entry, Keyring
+from signatory.policy import Client, Decision, Policy, evaluate, listed
+from signatory.tezos import requests
+from signatory.tezos.keys import PublicKeyHash, Signature
+from signatory.tezos.requests import SignRequest
+from signatory.vault import Call, Prover
+from signatory.watermark.rules import Mark, slot_of
+from signatory.watermark.store import WatermarkStore
+
+NOT_VERIFIED = "the vault answered with a signature that does not verify"
+NO_PROOF = "proof of possession is not supported"
+PROOF_REFUSED = "proof of possession is not allowed"
+
+
+class PolicyError(DeniedError):
+    """The policy says no. `violation` is the word for the metrics; empty where nothing is counted."""
+
+    def __init__(self, message: str, violation: str = "") -> None:
+        super().__init__(message)
+        self.violation = violation
+
+
+@dataclass(slots=True)
+class Story:
+    """One request to sign, and what became known of it on the way; the observer reads it whatever the end."""
+
+    pkh: PublicKeyHash
+    address: str
+    message: bytes = field(repr=False)
+    version: SigningVersion
+    client: Client
+    call: Call
+    request: SignRequest | None = None
+    entry: Entry | None = None
+    log_payload: bool = False
+    stage: str = "policy"
+    """How far it came: `policy`, `hook`, `watermark`, `vault`."""
+    requested_at: float = 0.0
+    """For the observer: when every check but the watermark had passed."""
+
+
+class SignObserver(Protocol):
+    """Told what is about to happen; decides nothing and never raises."""
+
+    def requesting(self, story: Story) -> None:
+        """Every check but the watermark has passed."""
+        ...
+
+
+class PolicyHolder:
+    """The policy in force. It is replaced whole, never changed; whoever waited meanwhile reads it again."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.current = policy
+
+
+class Signer:
+    """Signs what may be signed. Every seam it needs is handed in."""
+
+    def __init__(
+        self,
+        keyring: Keyring,
+        policy: PolicyHolder,
+        watermark: WatermarkStore,
+        *,
+        hook: Hook,
+        audit: AuditSink,
+        observer: SignObserver,
+    ) -> None:
+        self._keyring = keyring
+        self._policy = policy
+        self._watermark = watermark
+        self._hook = hook
+        self._audit = audit
+        self._observer = observer
+        self._locks: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = WeakValueDictionary()
+
+    async def sign(self, story: Story) -> Signature:
+        """The signature: verified, its mark durable. Raises errors of every family but ConfigError."""
+        policy = self._policy.current
+        _must(listed(policy, story.address))
+        request = story.request = requests.parse(story.message, story.version)
+        check_version(story.pkh.type, story.version)
+        entry = story.entry = await self.key(story.address)
+        _check_allowed(policy, story, request)
+        await self._ask_hook(story, story.message)
+        async with self._lock(story.address, request):
+            if self._policy.current is not policy:
+                _check_allowed(self._policy.current, story, request)
+            self._observer.requesting(story)
+            await self._advance(story, request)
+            async with self._audited(story, request.kind):
+                signature = await entry.vault.sign(entry.key, story.message, story.version, story.call)
+                if not entry.verifier.verify(story.message, signature, story.version):
+                    raise IntegrityError(NOT_VERIFIED)
+        return Signature(story.pkh.type, signature)
+
+    async def prove(self, story: Story) -> Signature:
+        """The verified proof that a BLS key is possessed. Raises as `sign` does, but no WatermarkError."""
+        policy = self._policy.current
+        _must(listed(policy, story.address))
+        entry = story.entry = await self.key(story.address)
+        if story.pkh.type is not KeyType.BLS or not isinstance(entry.vault, Prover):
+            raise MalformedError(NO_PROOF)
+        if not policy.keys[story.address].allow_proof_of_possession:
+            raise MalformedError(PROOF_REFUSED)
+        await self._ask_hook(story, None)
+        async with self._audited(story, "proof_of_possession"):
+            proof = await entry.vault.prove_possession(entry.key, story.call)
+            if not verify_possession(entry.key.public_key.data, proof):
+                raise IntegrityError(NOT_VERIFIED)
+        return Signature(story.pkh.type, proof)
+
+    async def key(self, address: str) -> Entry:
+        """The key of a Tezos address. Raises NotFoundError (also for a raw key), UnavailableError."""
+        entry = self._keyring.get(address) or await self._keyring.find(address)
+        if entry.key.purpose is not Purpose.TEZOS:
+            raise NotFoundError(NOT_FOUND)
+        return entry
+
+    async def _ask_hook(self, story: Story, message: bytes | None) -> None:
+        story.stage = "hook"
+        client = story.client
+        await self._hook.ask(Question(story.address, client.source, client.key_hash, message), story.call)
+
+    async def _advance(self, story: Story, request: SignRequest) -> None:
+        if slot_of(request.kind):
+            story.stage = "watermark"
+            chain, level, level_round = request.chain_id, request.level, request.round
+            if chain is None or level is None or level_round is None:
+                raise MalformedError(f"a {request.kind} without chain, level and round")
+            mark = Mark(level, level_round, _digest(story.message))
+            await self._watermark.advance(chain, story.address, request.kind, mark)
+        story.stage = "vault"
+
+    def _lock(
+        self, address: str, request: SignRequest
+    ) -> asyncio.Lock | contextlib.AbstractAsyncContextManager[None]:
+        """One lock per key, chain and slot, gone when nobody holds or awaits it; none without a watermark."""
+        slot = slot_of(request.kind)
+        if slot is None:
+            return _NOBODY_ELSE
+        place = (address, request.chain_id or "", slot)
+        lock = self._locks.get(place)
+        if lock is None:
+            lock = self._locks[place] = asyncio.Lock()
+        return lock
+
+    def _audited(self, story: Story, kind: str) -> "_Audited":
+        vault = story.entry.vault_name if story.entry else ""
+        client = story.client
+        return _Audited(
+            self._audit,
+            Intent(
+                request_id=story.call.request_id,
+                public_key_hash=story.address,
+                vault=vault,
+                kind=kind,
+                source=client.source,
+                client_key_hash=client.key_hash,
+                message=story.message,
+            ),
+        )
+
+
+def _must(decision: Decision) -> None:
+    if not decision.allowed:
+        raise PolicyError(decision.message, decision.violation)
+
+
+def _check_allowed(policy: Policy, story: Story, request: SignRequest) -> None:
+    _must(evaluate(policy, story.address, request, story.client))
+    story.log_payload = policy.keys[story.address].log_payloads
+
+
+def _digest(message: bytes) -> bytes:
+    return hashlib.blake2b(message, digest_size=32).digest()
+
+
+_NOBODY_ELSE: contextlib.AbstractAsyncContextManager[None] = contextlib.nullcontext()
+
+
+class _Audited:
+    """The intent is durable before what is inside begins, the outcome before anything leaves."""
+
+    __slots__ = ("_audit", "_intent")
+
+    def __init__(self, audit: AuditSink, intent: Intent) -> None:
+        self._audit = audit
+        self._intent = intent
+
+    async def __aenter__(self) -> None:
+        await self._audit.intent(self._intent)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            outcome = "signed"
+        else:
+            outcome = error.kind if isinstance(error, SignatoryError) else "internal"
+        await self._audit.outcome(self._intent, outcome)

@@ -1,0 +1,121 @@
+"""A bounds-checked cursor over the binary encoding of Tezos.
+
+Source: Octez data-encoding; error texts are Signatory's (gotez). Numbers are big-endian. What only has to be
+passed over is not built. Every method raises MalformedError when the bytes end too early.
+"""
+
+from signatory.errors import MalformedError
+
+
+def too_short(expected: int, had: int) -> MalformedError:
+    """The error for bytes that end before the value does."""
+    return MalformedError(f"gotez: buffer is too short, at least {expected} byte(s) were expected, had {had}")
+
+
+def unknown_tag(tag: int) -> MalformedError:
+    """The error for a tag that has no meaning at its place."""
+    return MalformedError(f"gotez: unknown tag {tag}")
+
+
+def trailing(count: int) -> MalformedError:
+    """The error for bytes after the value that should have filled them."""
+    return MalformedError(f"gotez: {count} byte(s) left over after the value")
+
+
+class Reader:
+    """The cursor: `at` is the next byte, `end` is where the innermost value must end.
+
+    `max_key_tag` is the highest tag of a key family that the grammar knows: 3 up to tz4, 4 with tz5.
+    """
+
+    __slots__ = ("at", "data", "end", "max_key_tag")
+
+    def __init__(self, data: bytes, *, max_key_tag: int = 4) -> None:
+        self.data = data
+        self.at = 0
+        self.end = len(data)
+        self.max_key_tag = max_key_tag
+
+    def skip(self, count: int) -> None:
+        """Pass over `count` bytes."""
+        after = self.at + count
+        if after > self.end:
+            raise too_short(count, self.end - self.at)
+        self.at = after
+
+    def take(self, count: int) -> bytes:
+        """The next `count` bytes."""
+        start = self.at
+        self.skip(count)
+        return self.data[start : self.at]
+
+    def u8(self) -> int:
+        """One byte: a number or a tag."""
+        at = self.at
+        if at >= self.end:
+            raise too_short(1, 0)
+        self.at = at + 1
+        return self.data[at]
+
+    def u16(self) -> int:
+        """Two bytes, unsigned."""
+        return int.from_bytes(self.take(2), "big")
+
+    def u32(self) -> int:
+        """Four bytes, unsigned: a length."""
+        at = self.at
+        after = at + 4
+        if after > self.end:
+            raise too_short(4, self.end - at)
+        self.at = after
+        return int.from_bytes(self.data[at:after], "big")
+
+    def i32(self) -> int:
+        """Four bytes, signed."""
+        return int.from_bytes(self.take(4), "big", signed=True)
+
+    def boolean(self) -> bool:
+        """One byte; every value but zero is true, as in data-encoding."""
+        return self.u8() != 0
+
+    def number(self) -> None:
+        """Pass over a natural number or an integer: groups of seven bits, the top bit says that more follow.
+
+        A last group of zeros is no shortest form and is refused, as in data-encoding.
+        """
+        data, start, end = self.data, self.at, self.end
+        at = start
+        while at < end:
+            byte = data[at]
+            at += 1
+            if byte < 0x80:
+                if byte == 0 and at - start > 1:
+                    raise MalformedError("gotez: (bigint) the number has leading zeros")
+                self.at = at
+                return
+        raise MalformedError(
+            f"gotez: (bigint) buffer is too short, at least {at - start + 1} byte(s) were expected"
+        )
+
+    def dynamic(self) -> None:
+        """Pass over bytes that are preceded by their length."""
+        self.skip(self.u32())
+
+    def enter(self, length: int) -> int:
+        """Confine reading to the next `length` bytes; give the answer to `leave`."""
+        outer = self.end
+        after = self.at + length
+        if after > outer:
+            raise too_short(length, outer - self.at)
+        self.end = after
+        return outer
+
+    def leave(self, outer: int) -> None:
+        """End the confinement. Raises MalformedError when not all of its bytes were read."""
+        self.finish()
+        self.end = outer
+
+    def finish(self) -> None:
+        """Raises MalformedError when bytes are left over."""
+        if self.at != self.end:
+            raise trailing(self.end - self.at)
