@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 EPILOG = (
     "A key given as KEY stays in the history of the shell and shows in the list of processes: "
-    "rather use -f, a pipe, or the prompt. The same holds for --password: rather use --password-file or the prompt."
+    "use -f, a pipe, or the prompt instead. For --password, use --password-file or the prompt."
 )
 
 

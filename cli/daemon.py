@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 from pathlib import Path
 
 import click
@@ -11,8 +12,9 @@ from cli.commands_facts import version
 from cli.listing import block
 from cli.options import HELP, global_options, settings
 from cli.program import run
-from signatory.config import Config, HostPort, policy_of
+from signatory.config import Config, policy_of
 from signatory.keyring import Keyring
+from signatory.server.daemon import Daemon
 from signatory.vault import Registration
 from signatory.watermark.file import FileStore
 from signatory.watermark.memory import MemoryStore
@@ -52,7 +54,7 @@ def dev(base_dir: Path, address: str, utility_address: str, quiet: bool, no_repi
     """Run the whole attested flow on this machine: KMS and NSM emulators, enclave signer, daemon."""
     from cli.local.stack import dev as run_stack  # noqa: PLC0415  # the emulators are of no use to `serve`
 
-    return run_stack(base_dir, _loopback(address), _loopback(utility_address), quiet, not no_repin)
+    return run_stack(base_dir, address, utility_address, quiet, not no_repin)
 
 
 program.add_command(version)
@@ -71,14 +73,31 @@ def _serve(*, list_keys: bool) -> None:
 
 
 async def _run(found: Config, registrations: list[Registration], *, list_keys: bool) -> None:
-    from signatory.server.daemon import Daemon  # noqa: PLC0415  # `version` need not load the server
-
     keyring = Keyring(registrations)
     daemon = Daemon(found, keyring, _watermark(found))
-    await daemon.start()
-    if list_keys:
-        _log_keys(found, keyring)
-    await daemon.run_until_stopped()
+    if await _started(daemon):
+        if list_keys:
+            _log_keys(found, keyring)
+        await daemon.run_until_stopped()
+
+
+async def _started(daemon: Daemon) -> bool:
+    """Start; False when SIGINT or SIGTERM came first. A signal after the start ends `run_until_stopped`."""
+    loop = asyncio.get_running_loop()
+    starting = loop.create_task(daemon.start())
+
+    def give_up() -> None:
+        daemon.request_stop()
+        starting.cancel()
+
+    loop.add_signal_handler(signal.SIGINT, give_up)
+    loop.add_signal_handler(signal.SIGTERM, give_up)
+    loop.add_signal_handler(signal.SIGHUP, logger.info, "Captured hangup, still starting")
+    try:
+        await starting
+    except asyncio.CancelledError:
+        return False
+    return True
 
 
 def _watermark(found: Config) -> WatermarkStore:
@@ -90,15 +109,3 @@ def _log_keys(found: Config, keyring: Keyring) -> None:
     for entry in keyring.list_all():
         for line in block(entry.key, entry.vault.label, policy).splitlines():
             logger.info("%s", line)
-
-
-def _loopback(text: str) -> str:
-    from signatory.config_models import LOOPBACK  # noqa: PLC0415
-
-    try:
-        where = HostPort.parse(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-    if where.host not in LOOPBACK:
-        raise click.BadParameter("the laptop stack listens on loopback only, such as 127.0.0.1")
-    return str(where)

@@ -3,7 +3,7 @@
 import os
 import re
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,8 @@ __all__ = [
 
 DEFAULT_FILE = "/etc/signatory.yaml"
 
-VaultCheck = Callable[[Mapping[str, Any]], tuple[list[Problem], list[str]]]
-"""Judges the raw `vaults:` block (variables expanded): problems and warnings. See registry.vault_check."""
+VaultCheck = Callable[[Mapping[str, Any]], tuple[list[Problem], list[Problem]]]
+"""Judges the raw `vaults:` block, variables expanded: problems, and unknown keys let pass."""
 
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 _WHOLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -63,12 +63,16 @@ def load(
     Raises ConfigProblemsError with everything that is wrong at once; with `allow_unknown` unknown keys are
     only told in `Config.warnings`. `vaults` adds the judgement of the drivers to the same list.
     """
-    if path is None or str(path) == "":
-        return read(b"", base_dir=base_dir, allow_unknown=allow_unknown, env=env, vaults=vaults)
-    data, mode = _contents(Path(path))
-    config = read(data, str(path), base_dir=base_dir, allow_unknown=allow_unknown, env=env, vaults=vaults)
-    config._warnings += _exposed(str(path), mode, config)  # noqa: SLF001  # set once, before anybody sees it
-    return config
+    data, mode = _contents(Path(path)) if path and str(path) else (b"", 0)
+    return read(
+        data,
+        str(path or ""),
+        base_dir=base_dir,
+        allow_unknown=allow_unknown,
+        env=env,
+        vaults=vaults,
+        mode=mode,
+    )
 
 
 def read(
@@ -79,26 +83,26 @@ def read(
     allow_unknown: bool = False,
     env: Mapping[str, str] = os.environ,
     vaults: VaultCheck | None = None,
+    mode: int = 0,
 ) -> Config:
-    """The same from bytes; `source` is the name used in messages. Raises ConfigProblemsError."""
+    """The same from bytes; `source` is the name used in messages, `mode` the file's; raises as `load`."""
     try:
         parsed = parse(data)
         tree, problems = _expanded(parsed, base_dir, env)
     except ConfigProblemsError as error:
         raise ConfigProblemsError(error.problems, source=source) from None
     checked = check(Config, tree, allow_unknown=allow_unknown)
-    warnings = [str(_with_line(problem, parsed)) for problem in checked.unknown]
+    unknown = list(checked.unknown)
     unset = {problem.path for problem in problems}
     problems += [problem for problem in (*checked.problems, *_across(tree)) if problem.path not in unset]
     if vaults is not None and isinstance(tree.get("vaults"), dict):
-        found, told = vaults(tree["vaults"])
+        found, passed = vaults(tree["vaults"])
         problems += [problem for problem in found if problem.path not in unset]
-        warnings += told
+        unknown += passed
     if problems or checked.model is None:
-        placed = sorted((_with_line(problem, parsed) for problem in problems), key=lambda one: one.line)
-        raise ConfigProblemsError(placed, source=source)
-    warnings += _advice(checked.model)
-    checked.model._warnings = tuple(warnings)  # noqa: SLF001  # set once, before anybody sees it
+        raise ConfigProblemsError(_placed(problems, parsed), source=source)
+    told = [*_exposed(source, mode, parsed.value), *map(str, _placed(unknown, parsed))]
+    checked.model._warnings = (*told, *_advice(checked.model))  # noqa: SLF001  # set once, before anybody sees it
     checked.model._source = source  # noqa: SLF001  # same
     return checked.model
 
@@ -181,12 +185,16 @@ def _whole(value: Any, place: Place, env: Mapping[str, str], problems: list[Prob
     return env.get(match[1], value)
 
 
+def _placed(problems: Iterable[Problem], parsed: Parsed) -> list[Problem]:
+    """Each problem with its line, in the order of the file."""
+    return sorted((_with_line(problem, parsed) for problem in problems), key=lambda problem: problem.line)
+
+
 def _with_line(problem: Problem, parsed: Parsed) -> Problem:
     place = problem.path
     while place and place not in parsed.lines:
         place = place[:-1]
-    line = problem.line or (parsed.lines.get(place, 0) if place else 0)
-    return Problem(problem.path, problem.text, line)
+    return Problem(problem.path, problem.text, parsed.lines.get(place, 0) if place else problem.line)
 
 
 def _across(tree: Mapping[str, Any]) -> list[Problem]:
@@ -214,20 +222,39 @@ def _advice(config: Config) -> list[str]:
     ]
 
 
-def _exposed(source: str, mode: int, config: Config) -> tuple[str, ...]:
+def _exposed(source: str, mode: int, tree: Any) -> list[str]:
     if not stat.S_ISREG(mode):
-        return ()
+        return []
     if mode & stat.S_IWOTH:
-        return (
-            f"{source} can be written by everybody on this machine (chmod o-w): it decides what is signed",
-        )
-    secret = any(entry.driver == "mem" or _names_a_secret(entry.config) for entry in config.vaults.values())
-    if mode & stat.S_IROTH and secret:
-        return (f"{source} holds secrets and can be read by everybody on this machine (chmod o-r)",)
-    return ()
+        return [
+            f"{source} can be written by everybody on this machine (chmod o-w): it decides what is signed"
+        ]
+    if mode & stat.S_IROTH and _holds_secrets(tree):
+        return [f"{source} holds secrets and can be read by everybody on this machine (chmod o-r)"]
+    return []
+
+
+def _holds_secrets(tree: Any) -> bool:
+    vaults = tree.get("vaults") if isinstance(tree, dict) else None
+    for entry in vaults.values() if isinstance(vaults, dict) else ():
+        if isinstance(entry, dict):
+            settings = entry.get("config")
+            if _names_a_secret(settings) or (entry.get("driver") == "mem" and _written_out(settings)):
+                return True
+    return False
 
 
 def _names_a_secret(value: Any) -> bool:
     if isinstance(value, dict):
-        return any((_SECRETS.search(key) and item) or _names_a_secret(item) for key, item in value.items())
+        return any(
+            (_SECRETS.search(key) and _written_out(item)) or _names_a_secret(item)
+            for key, item in value.items()
+        )
     return isinstance(value, list) and any(_names_a_secret(item) for item in value)
+
+
+def _written_out(value: Any) -> bool:
+    """Whether there is a text here that is not a variable's name."""
+    if isinstance(value, list):
+        return any(_written_out(item) for item in value)
+    return isinstance(value, str) and not _WHOLE.fullmatch(value)

@@ -72,7 +72,7 @@ def _from_environment(info: FieldInfo, present: Any, env: Mapping[str, str]) -> 
     variable = extra.get("env") if isinstance(extra, dict) else None
     if isinstance(variable, str):
         return (env.get(variable) or None) if present is None else present
-    for inner in _models_in(info.annotation):
+    for inner in _models_in(info.annotation, containers=False):
         found = fill_from_environment(inner, present, env)
         return found or present
     return present
@@ -141,16 +141,13 @@ def _keys_at(model: type[BaseModel], place: Path) -> set[str]:
     return {info.alias or name for one in models for name, info in one.model_fields.items() if name != "root"}
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    """The models inside an annotation: itself, union members, values of lists and mappings."""
+def _models_in(annotation: Any, *, containers: bool = True) -> list[type[BaseModel]]:
+    """The models inside an annotation: itself, those in unions, and with `containers` in lists and maps."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    origin = get_origin(annotation)
-    if origin is None:
-        return []
-    arguments = get_args(annotation)
+    origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        arguments = arguments[:1]
-    if origin in {Union, types.UnionType, Annotated, list, tuple, dict, Mapping}:
-        return [model for argument in arguments for model in _models_in(argument)]
+        return _models_in(arguments[0], containers=containers)
+    if origin in {Union, types.UnionType} or (containers and origin in {list, tuple, dict}):
+        return [model for argument in arguments for model in _models_in(argument, containers=containers)]
     return []

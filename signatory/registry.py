@@ -47,15 +47,15 @@ def vault_check(
 ) -> VaultCheck:
     """What `config.load(vaults=...)` takes: the drivers' complaints in one list with all others."""
 
-    def judge(vaults: Mapping[str, Any]) -> tuple[list[Problem], list[str]]:
+    def judge(vaults: Mapping[str, Any]) -> tuple[list[Problem], list[Problem]]:
         problems: list[Problem] = []
-        warnings: list[str] = []
+        unknown: list[Problem] = []
         for name, entry in vaults.items():
             if isinstance(entry, dict) and isinstance(entry.get("driver"), str):
                 found = _judge(name, entry["driver"], entry.get("config"), table, env, allow_unknown)
                 problems += found.problems
-                warnings += (str(problem) for problem in found.unknown)
-        return problems, warnings
+                unknown += found.unknown
+        return problems, unknown
 
     return judge
 

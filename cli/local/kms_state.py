@@ -76,7 +76,7 @@ class KmsState:
 
     def add_key(self, key_id: str, policy: Mapping[str, Any]) -> Arn:
         """Make a key of that id, unless there is one; set its policy either way."""
-        folder = private_folder(self._folder / "keys" / key_id)
+        folder = private_folder(private_folder(self._folder / "keys") / key_id)
         if not (folder / "material").exists():
             replace_durably(folder / "material", os.urandom(32))
             state.write_json(folder / "key.json", {"state": "Enabled"})

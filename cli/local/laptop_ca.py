@@ -28,7 +28,7 @@ _SERVER_LIFETIME = timedelta(days=365)
 
 
 def prepare(folder: Path, host: str, now: datetime) -> str:
-    """Make the CA where there is none and a fresh server certificate for `host`; the CA's fingerprint.
+    """Make the CA where there is none and a fresh certificate for `host` and localhost; the CA's fingerprint.
 
     The fingerprint is SHA-256 of the CA's DER in hex. Raises ConfigError, UnavailableError.
     """
@@ -38,7 +38,7 @@ def prepare(folder: Path, host: str, now: datetime) -> str:
     key = ec.generate_private_key(ec.SECP256R1())
     builder = (
         _builder(_name(f"{MARK} {host}"), authority.subject, key, now, _SERVER_LIFETIME)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .add_extension(_names(host), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(key_usage(digital_signature=True), critical=True)
@@ -96,6 +96,11 @@ def _builder(
         .not_valid_before(start)
         .not_valid_after(start + lifetime)
     )
+
+
+def _names(host: str) -> x509.SubjectAlternativeName:
+    """`localhost` is for SDKs and tools of the operator, which cannot resolve names below it everywhere."""
+    return x509.SubjectAlternativeName([x509.DNSName(host), x509.DNSName("localhost")])
 
 
 def _authority_id(key: ec.EllipticCurvePrivateKey) -> x509.AuthorityKeyIdentifier:

@@ -4,6 +4,7 @@ Paths of sockets are short by law (108 bytes), so they lie in a folder of their 
 the base folder's: they are in the measured settings and must not change from run to run.
 """
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -77,6 +78,13 @@ class Layout:
     def result(self) -> Path:
         """What the stack tells programs: dev.json."""
         return self.base / "dev.json"
+
+    def remove_sockets(self) -> None:
+        """Leave nothing outside the base folder."""
+        with contextlib.suppress(OSError):
+            for path in self.sockets.glob("*.sock"):
+                path.unlink()
+            self.sockets.rmdir()
 
     def socket(self, name: str) -> str:
         """The address of a socket: `nsm`, `enclave`, `proxy`, `nsm-control` or `kms-control`."""

@@ -106,16 +106,22 @@ class Children:
         await self._died.wait()
         self.check()
 
-    async def stop(self) -> None:
-        """Stop all, the last started first: SIGTERM, and SIGKILL after GRACE or at once when in a hurry."""
+    async def stop(self) -> list[str]:
+        """Stop all, the last started first: SIGTERM, and SIGKILL after GRACE or at once when in a hurry.
+
+        Returns the names of those that had to be killed.
+        """
         self._stopping = True
+        killed = []
         for child in reversed(self._all):
             if not child.ended.is_set():
                 child.process.terminate()
                 await _first(child.ended, self.hurry, GRACE)
             if not child.ended.is_set():
+                killed.append(child.name)
                 child.process.kill()
                 await child.ended.wait()
+        return killed
 
     def _watch(self, child: Child) -> None:
         """Reap the child when it ends: a pidfd becomes readable then."""

@@ -10,6 +10,7 @@ processes in order, makes the keys that are missing, and stops all when one of t
 import asyncio
 import contextlib
 import http.client
+import os
 import signal
 import socket
 import sys
@@ -45,6 +46,7 @@ class Plan:
 
 def dev(base_dir: Path, address: str, utility_address: str, quiet: bool, repin: bool) -> int:
     """Run the stack until SIGINT or SIGTERM: 0. When it cannot start, or a process dies: a message, and 1."""
+    os.umask(0o077)
     try:
         plan = Plan(base_dir, _loopback(address), _loopback(utility_address), quiet, repin, tree_of_program())
         asyncio.run(run(plan))
@@ -69,7 +71,9 @@ async def run(plan: Plan) -> None:
         finally:
             stopped.cancel()
             await _cancelled(life)
-            await children.stop()
+            for name in await children.stop():
+                print(f"the process `{name}` did not stop and was killed", file=sys.stderr)
+            layout.remove_sockets()
 
 
 async def _live(plan: Plan, layout: Layout, children: Children) -> None:
@@ -87,6 +91,7 @@ async def _live(plan: Plan, layout: Layout, children: Children) -> None:
 
 async def _start(plan: Plan, layout: Layout, children: Children) -> None:
     listeners = _free(plan.address, "--address"), _free(plan.utility_address, "--utility-address")
+    layout.result.unlink(missing_ok=True)
     identity = stack_files.Identity.of(layout)
     nsm_config = stack_files.write_emulators(layout, identity, plan.tree, datetime.now(UTC))
     measured = nsm_config.measured()

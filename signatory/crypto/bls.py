@@ -85,11 +85,6 @@ class Verifier:
         return bool(pyblst.final_verify(left, pyblst.miller_loop(_generator(), point)))
 
 
-def check_public(public: bytes) -> None:
-    """Raise MalformedError unless the bytes are a point of the prime-order group other than infinity."""
-    _public_point(public)
-
-
 def derive(material: bytes) -> bytes:
     """The 32-byte big-endian scalar by the IETF KeyGen of draft 4 and later, with empty key_info.
 

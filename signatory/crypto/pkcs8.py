@@ -30,9 +30,8 @@ PEM_START = "-----BEGIN "
 MAX_SIZE = 65536
 """Bytes or characters; the longest key of ours needs some 7,000."""
 
-_MAX_ROUNDS = (
-    10_000_000  # of the password's key derivation: some seconds of work, ten times what is recommended
-)
+# Of the password's key derivation: a second or two of work, several times what is recommended.
+_MAX_ROUNDS = 5_000_000
 
 _ED25519 = bytes.fromhex("2b6570")
 _EC = bytes.fromhex("2a8648ce3d0201")

@@ -1,5 +1,6 @@
 """KMS's refusals: names and statuses as it sends them, our family for each, and what to do about it."""
 
+import contextlib
 import re
 from collections.abc import Mapping
 
@@ -100,13 +101,20 @@ def decode_error(status: int, body: bytes) -> KmsError:
     try:
         members = kms_json.decode(body)
         kind = members.text("__type") or members.text("code") or ""
-        message = (
-            members.text("message", kms_json.MAX_BODY) or members.text("Message", kms_json.MAX_BODY) or ""
-        )
+        message = _message(members)
     except MalformedError:
         kind, message = "", "the answer is not one of KMS"
     name = kind.rpartition("#")[2].partition(":")[0]
     return error(name if _NAME.fullmatch(name) else _UNNAMED, _printable(message), status)
+
+
+def _message(members: kms_json.Members) -> str:
+    """KMS's own words; an InvalidCiphertextException comes with an empty text or none."""
+    for name in ("message", "Message"):
+        with contextlib.suppress(MalformedError):
+            if text := members.text(name, kms_json.MAX_BODY):
+                return text
+    return ""
 
 
 def _hint(name: str) -> str | None:

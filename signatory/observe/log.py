@@ -1,6 +1,6 @@
 """Log lines as the Go program writes them: text or JSON on standard error, fields beside the message.
 
-Fields travel in `extra=`; the id of the request comes by itself. Source: signatory-compat §10.
+Fields travel in `extra=`, faster in its one key `fields`; the request id comes by itself.
 """
 
 import json
@@ -38,7 +38,8 @@ _NAMES = {
     logging.CRITICAL: "fatal",
 }
 _BARE = re.compile(r"[A-Za-z0-9\-._/@^+]+")
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "fields"}
+_USUAL = len(vars(logging.makeLogRecord({"fields": {}})))
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "\\": "\\\\"}
 
 
@@ -53,6 +54,7 @@ def configure(level: str, *, as_json: bool = False, stream: Any = None) -> None:
     logging.getLogger("boto3").setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.WARNING)
     # Nobody reads these, and finding them out costs more than the rest of a record.
+    logging._srcfile = None  # type: ignore[attr-defined]  # noqa: SLF001 - the documented switch for the caller's name
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
@@ -62,7 +64,7 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = fields_of(record)
         head = f'time="{stamp(record.created)}" level={_level(record)} msg={_value(record.getMessage())}'
-        return " ".join([head, *(f"{key}={_value(_text(fields[key]))}" for key in sorted(fields))])
+        return " ".join([head, *[f"{key}={_value(_text(fields[key]))}" for key in sorted(fields)]])
 
 
 class JsonFormatter(logging.Formatter):
@@ -76,7 +78,10 @@ class JsonFormatter(logging.Formatter):
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
     """What `extra=` brought, the request id, and the place of an exception (never its values)."""
-    fields = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+    given = vars(record)
+    fields = dict(given.get("fields", ()))
+    if len(given) > _USUAL:
+        fields |= {key: value for key, value in given.items() if key not in _STANDARD}
     if current := request_id.get():
         fields["request_id"] = current
     if record.exc_info and record.exc_info[0]:
@@ -97,6 +102,8 @@ def _level(record: logging.LogRecord) -> str:
 
 def _text(value: Any) -> str:
     """A field as Go prints it: maps as `map[a:1 b:2]`, booleans lower case."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, dict):
         return f"map[{' '.join(f'{key}:{value[key]}' for key in sorted(value))}]"
     if isinstance(value, bool):

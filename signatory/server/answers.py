@@ -77,9 +77,14 @@ class Answer(StreamResponse):
         return self._status
 
 
-def success(value: dict[str, Any]) -> Answer:
-    """200 with a JSON object."""
-    return Answer(200, golang.encode(value), JSON)
+def json_answer(value: dict[str, Any], status: int = 200) -> Answer:
+    """A JSON object."""
+    return Answer(status, golang.encode(value), JSON)
+
+
+def success(name: str, text: str) -> Answer:
+    """200 with one field whose text needs no escaping: Base58."""
+    return Answer(200, f'{{"{name}":"{text}"}}\n'.encode(), JSON)
 
 
 def failure(status: int, message: str, *, close: bool = False) -> Answer:

@@ -4,6 +4,7 @@ aiohttp has no limit on the time of a request, on all headers together, on slow 
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -74,6 +75,11 @@ class Connection(RequestHandler):
         if self.unread > self._limits.headers and self._waits_for_headers():
             self.cut("431 Request Header Fields Too Large", "the headers are too long")
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Only where reading was paused; the streams ask after every body, and the parser works each time."""
+        if self._reading_paused or self._buffer_paused:
+            super().resume_reading(resume_parser)
+
     def pause_writing(self) -> None:
         super().pause_writing()
         self.writing_since = self._loop.time()
@@ -94,6 +100,8 @@ class Connection(RequestHandler):
         self.idle_since = self._loop.time()
         if self.reading_since is not None:
             self.reading_since = self.idle_since
+        if self._server.stopping:
+            self._server.answered.set()
 
     def check(self, now: float) -> None:
         """End the connection when its client is too slow."""
@@ -130,7 +138,9 @@ class Connection(RequestHandler):
         return Answer(400, b"400 Bad Request", TEXT, close=True)
 
     def _waits_for_headers(self) -> bool:
-        return self._current_request is None and not self._messages
+        """Whether aiohttp's loop waits for a request: not between two of them, and not within one."""
+        waiter = self._waiter
+        return waiter is not None and not waiter.done() and not self._messages
 
     def _abort(self) -> None:
         if self.transport is not None:
@@ -145,6 +155,7 @@ class LimitedServer(web.Server):
         self._limits = limits
         self._watch: asyncio.Task[None] | None = None
         self.stopping = False
+        self.answered = asyncio.Event()
 
     def __call__(self) -> RequestHandler:
         if self._watch is None:
@@ -169,9 +180,11 @@ class LimitedServer(web.Server):
                 one.close()  # after the answer
             else:
                 one.force_close()
-        deadline = self._loop.time() + grace
-        while any(one.busy for one in self._own()) and self._loop.time() < deadline:
-            await asyncio.sleep(min(0.02, grace))  # noqa: ASYNC110 - an event for each end would burden every request
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                while any(one.busy for one in self._own()):
+                    self.answered.clear()
+                    await self.answered.wait()
         if self._watch is not None:
             self._watch.cancel()
         await self.shutdown(0.5)

@@ -67,14 +67,15 @@ class Daemon:
         self._main = Handlers(self._signer, self.policy, records, limits, options=options)
         self._utility = Utility(keyring, self.metrics, lambda: self.stopping)
         self._listeners: list[tuple[asyncio.Server, LimitedServer]] = []
+        self._addresses: list[HostPort] = []
         self._stop = asyncio.Event()
         self.stopping = False
 
     @property
     def addresses(self) -> tuple[HostPort, HostPort]:
         """Where the main and the utility listener really listen, once started."""
-        main, utility = (listener.sockets[0].getsockname() for listener, _ in self._listeners)
-        return HostPort(main[0], main[1]), HostPort(utility[0], utility[1])
+        main, utility = self._addresses
+        return main, utility
 
     async def start(self) -> None:
         """Take the watermark, open the vaults, listen. Raises ConfigError, UnavailableError."""
@@ -144,6 +145,7 @@ class Daemon:
                 f"listen tcp {address}: bind: {(error.strerror or str(error)).lower()}"
             ) from error
         self._listeners.append((listener, server))
+        self._addresses.append(HostPort(*listener.sockets[0].getsockname()[:2]))
         logger.info("%s server is listening for connections on %s", name, address)
 
 

@@ -42,28 +42,34 @@ class _Scanner:
         self._open: list[int] = []
 
     def run(self) -> None:
-        self._value("looking for beginning of value")
+        self._value()
         while self._open:
             self._after_value()
         self._skip_space()
         if self._at < len(self._text):
             self._wrong("after top-level value")
 
-    def _value(self, context: str) -> None:
-        """Pass over a scalar or into a container, whose first member comes next."""
+    def _value(self, context: str = "looking for beginning of value") -> None:
+        """Pass over a scalar or an empty container, or into containers until there is one of these."""
+        while self._enters(context):
+            context = "looking for beginning of value"
+
+    def _enters(self, context: str) -> bool:
         byte = self._token()
+        if byte in b"[{":
+            return self._enter(byte)
         if byte == 0x22:
             self._string()
         elif byte in _LITERALS:
             self._literal(_LITERALS[byte])
         elif byte == 0x2D or 0x30 <= byte <= 0x39:
             self._number()
-        elif byte in b"[{":
-            self._enter(byte)
         else:
             self._wrong(context)
+        return False
 
-    def _enter(self, byte: int) -> None:
+    def _enter(self, byte: int) -> bool:
+        """Go one level down; True when a member comes next."""
         if len(self._open) >= MAX_DEPTH:
             raise MalformedError("exceeded max depth")
         self._open.append(byte)
@@ -71,11 +77,10 @@ class _Scanner:
         following = self._token()
         if following == byte + 2:  # "[" and "]", "{" and "}" are two apart
             self._leave()
-        elif byte == 0x7B:
+            return False
+        if byte == 0x7B:
             self._key()
-            self._value("looking for beginning of value")
-        else:
-            self._value("looking for beginning of value")
+        return True
 
     def _leave(self) -> None:
         self._open.pop()
@@ -99,7 +104,7 @@ class _Scanner:
             self._at += 1
             if kind == 0x7B:
                 self._key()
-            self._value("looking for beginning of value")
+            self._value()
 
     def _string(self) -> None:
         self._at += 1

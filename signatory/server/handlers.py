@@ -1,6 +1,7 @@
 """The main listener: which path is served how, in Signatory's order. Source: signatory-compat §1."""
 
 import asyncio
+import functools
 import logging
 import re
 import time
@@ -15,7 +16,16 @@ from signatory.limits import Limits
 from signatory.observe import log
 from signatory.policy import Client
 from signatory.server import requests
-from signatory.server.answers import Answer, failure, method_not_allowed, moved, not_found, refused, success
+from signatory.server.answers import (
+    Answer,
+    failure,
+    json_answer,
+    method_not_allowed,
+    moved,
+    not_found,
+    refused,
+    success,
+)
 from signatory.server.clients import Clients
 from signatory.server.connections import Connection
 from signatory.server.golang import decode_hex_string
@@ -105,7 +115,7 @@ class Handlers:
             "method": request.method,
             "path": target.path,
         }
-        access.info("%s %s", request.method, target.path, extra=fields)
+        access.info("%s %s", request.method, target.path, extra={"fields": fields})
         return answer
 
     async def _answered(
@@ -160,7 +170,7 @@ class Handlers:
             self._records.failed(story, error)
             return self._late()
         self._records.signed(story)
-        return success({"signature": signature.text})
+        return success("signature", signature.text)
 
     async def _prove(self, request: web.BaseRequest, target: Target, argument: str) -> Answer:
         pkh = _parse_address(argument)
@@ -175,7 +185,7 @@ class Handlers:
             raise
         except TimeoutError:
             return self._late()
-        return success({"bls_prove_possession": proof.text})
+        return success("bls_prove_possession", proof.text)
 
     async def _public_key(self, request: web.BaseRequest, target: Target, argument: str) -> Answer:  # noqa: ARG002 - a Route
         _connection(request).request_is_whole()
@@ -185,18 +195,18 @@ class Handlers:
                 entry = await self._signer.key(argument)
         except TimeoutError:
             return self._late()
-        return success({"public_key": entry.key.public_key.text})
+        return success("public_key", entry.key.public_key.text)
 
     async def _authorized_keys(self, request: web.BaseRequest, target: Target, argument: str) -> Answer:  # noqa: ARG002 - a Route
         _connection(request).request_is_whole()
         hashes = self._current_clients().hashes()
-        return success({"authorized_keys": hashes} if hashes else {})
+        return json_answer({"authorized_keys": hashes} if hashes else {})
 
     async def _known_keys(self, request: web.BaseRequest, target: Target, argument: str) -> Answer:  # noqa: ARG002 - a Route
         _connection(request).request_is_whole()
         if not self._options.allow_list_known_keys:
             return failure(403, "listing known keys is not allowed")
-        return success({"known_keys": list(self._policy.current.keys)})
+        return json_answer({"known_keys": list(self._policy.current.keys)})
 
     def _identified(self, pkh: PublicKeyHash, message: bytes, target: Target, source: str) -> Client:
         try:
@@ -227,6 +237,7 @@ class Options:
         self.allow_list_known_keys = allow_list_known_keys
 
 
+@functools.lru_cache(maxsize=4096)
 def _parse_address(text: str) -> PublicKeyHash:
     """Raises NotFoundError for the keys that have no Tezos form, MalformedError for what is no key at all."""
     if _RAW_KEY.fullmatch(text):

@@ -33,10 +33,10 @@ class Records:
         story.requested_at = time.perf_counter()
         level = logging.INFO if story.log_payload else logging.DEBUG
         if logger.isEnabledFor(logging.INFO):
-            logger.info("Requesting signing operation", extra=_fields(story))
+            logger.info("Requesting signing operation", extra={"fields": _fields(story)})
             if logger.isEnabledFor(level):
-                extra = _fields(story) | {"raw": story.message.hex()}
-                logger.log(level, "About to sign raw bytes", extra=extra)
+                raw = {"raw": story.message.hex()}
+                logger.log(level, "About to sign raw bytes", extra={"fields": _fields(story) | raw})
 
     def signed(self, story: Story) -> None:
         """The signature is about to be released."""
@@ -45,7 +45,7 @@ class Records:
             return
         kind, chain, vault = request.kind, request.chain_id or "", entry.vault.label
         if request.operations and kind == "generic":
-            for operation, count in Counter(request.operations).items():
+            for operation, count in _tally(request.operations).items():
                 metrics.signing_ops.child(story.address, vault, kind, operation, chain).inc(count)
         else:
             metrics.signing_ops.child(story.address, vault, kind, kind, chain).inc()
@@ -56,7 +56,7 @@ class Records:
         else:
             metrics.watermark_operations.child("success", self._backend, kind).inc()
         if logger.isEnabledFor(logging.INFO):
-            logger.info("Signed %s successfully", kind, extra=_fields(story))
+            logger.info("Signed %s successfully", kind, extra={"fields": _fields(story)})
 
     def failed(self, story: Story, error: SignatoryError | TimeoutError) -> None:
         """The story ended without a signature."""
@@ -75,8 +75,8 @@ class Records:
             self._metrics.watermark_rejections.child(story.address, kind, chain, reason).inc()
         hint = getattr(error, "hint", None)
         text = str(error) or type(error).__name__
-        extra = _fields(story) | ({"hint": hint} if hint else {})
-        logger.error("Error signing request: %s", text, extra=extra)
+        fields = _fields(story) | ({"hint": hint} if hint else {})
+        logger.error("Error signing request: %s", text, extra={"fields": fields})
 
     def unauthenticated(self, status: int, client_ip: str, method: str = "authentication") -> None:
         self._metrics.authentication_failures.child(str(status), method, client_ip).inc()
@@ -119,6 +119,10 @@ class ObservedStore:
         self._metrics.watermark_io_latency.child(self.backend, operation, "").observe(seconds)
 
 
+def _tally(operations: tuple[str, ...]) -> dict[str, int]:
+    return {operations[0]: 1} if len(operations) == 1 else dict(Counter(operations))
+
+
 def _fields(story: Story) -> dict[str, Any]:
     fields: dict[str, Any] = {"pkh": story.address}
     if story.client.key_hash:
@@ -135,6 +139,6 @@ def _request_fields(request: SignRequest) -> dict[str, Any]:
     if request.level is not None:
         fields |= {"lvl": request.level, "round": request.round}
     if request.kind == "generic":
-        operations = Counter(request.operations)
-        fields |= {"ops": dict(operations), "ops_total": len(operations)}
+        operations = _tally(request.operations)
+        fields |= {"ops": operations, "ops_total": len(operations)}
     return fields

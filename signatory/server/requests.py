@@ -1,6 +1,7 @@
 """What a client sent, read within the limits: target, request id, source, body."""
 
 import asyncio
+import itertools
 import posixpath
 import re
 import secrets
@@ -13,6 +14,8 @@ from signatory.limits import Limits
 from signatory.server.connections import Connection
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}")
+_PROCESS = secrets.token_hex(4)
+_numbers = itertools.count(1)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -69,7 +72,7 @@ def request_id(request: web.BaseRequest) -> str:
     given = request.headers.get("X-Request-Id")
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given
-    return secrets.token_hex(8)
+    return f"{_PROCESS}{next(_numbers):08x}"
 
 
 def source(request: web.BaseRequest) -> str:
@@ -81,7 +84,7 @@ def source(request: web.BaseRequest) -> str:
 async def read_body(request: web.BaseRequest, limits: Limits) -> bytes:
     """The whole body. Raises HttpError: 413 too long, 415 compressed, 408 too slow, 400 broken off, 417."""
     headers, connection = request.headers, request.protocol
-    if len(headers) > 3 and headers.get("Content-Encoding", "identity").lower() != "identity":
+    if headers.get("Content-Encoding", "identity").lower() != "identity":
         raise HttpError(415, "compressed request bodies are not supported")
     length = request.content_length
     if length is not None and length > limits.body:
@@ -119,7 +122,7 @@ async def _read_slowly(request: web.BaseRequest, connection: object, limits: Lim
                     raise HttpError(413, f"the request body is longer than {limits.body} bytes")
     except TimeoutError:
         raise HttpError(408, f"the request did not arrive within {limits.read:g} s") from None
-    except (web.RequestPayloadError, ConnectionError):
+    except (web.RequestPayloadError, ConnectionError, RuntimeError):  # RuntimeError: we closed it ourselves
         raise HttpError(400, "the request body was broken off or is not well formed") from None
     return b"".join(parts)
 

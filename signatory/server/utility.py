@@ -10,9 +10,8 @@ from aiohttp import web
 from signatory.keyring import Keyring
 from signatory.observe.metrics import Metrics
 from signatory.server import requests
-from signatory.server.answers import Answer, failure, method_not_allowed, not_found, success
+from signatory.server.answers import Answer, failure, json_answer, method_not_allowed, not_found
 from signatory.server.connections import Connection
-from signatory.server.golang import encode
 from signatory.server.requests import HttpError
 
 logger = logging.getLogger("signatory")
@@ -66,7 +65,7 @@ class Utility:
                 name: {"ready": state.ready, "reason": state.reason} for name, state in states.items()
             }
             body["stopping"] = self._stopping()
-        return success(body) if ready else Answer(503, encode(body), "application/json; charset=utf-8")
+        return json_answer(body, 200 if ready else 503)
 
     async def _metrics_page(self, request: web.BaseRequest) -> Answer:
         accepts_gzip = "gzip" in request.headers.get("Accept-Encoding", "")

@@ -11,11 +11,11 @@ from signatory.tezos import base58, encrypted
 Password = Callable[[], str]
 """Asked only when the key turns out to be encrypted."""
 
-_SCHEMES = ("unencrypted:", "encrypted:")
+_SCHEMES = {"unencrypted", "encrypted", "aggregate_unencrypted", "aggregate_encrypted"}
 
 
 def parse(data: bytes | str, *, password: Password | None = None, purpose: Purpose | None = None) -> KeyPair:
-    """The key in Base58 (`unencrypted:` or `encrypted:` before it is dropped), PEM, or DER (bytes only).
+    """The key in Base58 (a scheme such as `encrypted:` is dropped), PEM, or DER (bytes only).
 
     Raises MalformedError for what is not one whole, consistent private key; errors of `password` pass.
     """
@@ -38,9 +38,12 @@ def text(pair: KeyPair) -> str:
 
 
 def _parse_base58(text: str, password: Password | None, purpose: Purpose | None) -> KeyPair:
-    for scheme in _SCHEMES:
-        text = text.removeprefix(scheme)
-    row, payload = base58.decode(text)
+    scheme, colon, rest = text.rpartition(":")
+    if colon and scheme not in _SCHEMES:
+        raise MalformedError(
+            "the secret key has an unknown scheme", hint="known: unencrypted: and encrypted:"
+        )
+    row, payload = base58.decode(rest)
     if row.type is None or "secret key" not in row.kind:
         raise MalformedError(f"this is a {row.kind}, not a secret key")
     if row.kind == "encrypted secret key":

@@ -16,6 +16,15 @@ def refusal(text: str | bytes) -> str:
     return str(caught.value)
 
 
+def refused_or_read(data: bytes) -> str | None:
+    """The text of our error, or None when there was a value; any other exception fails the test."""
+    try:
+        parse(data)
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
 def test_a_key_that_stands_twice_is_refused_with_its_path_and_both_lines() -> None:
     text = "server:\n  address: :1\n  refuse_origin: true\n  address: :2\n"
     assert refusal(text) == "server.address (line 4): this key stands here twice, first on line 2"
@@ -40,7 +49,8 @@ def test_a_merged_key_is_no_duplicate_and_the_own_value_wins() -> None:
 
 
 def test_scalars_are_those_of_yaml_1_2() -> None:
-    text = b"a: yes\nb: off\nc: 2020-01-01\nd: 12:30\ne: true\nf: 0x1f\ng: -7\nh: 1.5\ni:\nj: ~\nk: 1_000\non: x\n"
+    text = b"a: yes\nb: off\nc: 2020-01-01\nd: 12:30\ne: true\nf: 0x1f\ng: -7\n"
+    text += b"h: 1.5\ni:\nj: ~\nk: 1_000\non: x\n"
     assert parse(text).value == {
         "a": "yes",
         "b": "off",
@@ -100,7 +110,14 @@ def test_what_cannot_be_read_says_why(text: str | bytes, told: str) -> None:
 
 def test_a_syntax_error_never_repeats_the_text_around_it() -> None:
     secret = "edsk3gUfUPyBSfrS9CCgmCiQsTCHGkviBDusMxDJstFtojtc1zcpsh"
-    for text in (f"a: {secret}\n b: {{", f"a: '{secret}", f"a: [{secret}\nb: 1", f"*{secret}", f"!{secret} x", f"{secret}: 1\n{secret}: 2"):
+    for text in (
+        f"a: {secret}\n b: {{",
+        f"a: '{secret}",
+        f"a: [{secret}\nb: 1",
+        f"*{secret}",
+        f"!{secret} x",
+        f"{secret}: 1\n{secret}: 2",
+    ):
         assert secret not in refusal(text)
 
 
@@ -110,12 +127,11 @@ def test_each_path_knows_its_line() -> None:
     assert lines["c", 1] == 5
 
 
-@given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))
+@given(
+    st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass"))
+)
 def test_any_bytes_give_a_value_or_our_error(data: bytes) -> None:
-    try:
-        parse(data)
-    except ConfigError as error:
-        assert str(error)
+    assert refused_or_read(data) != ""
 
 
 YAMLISH = st.text(alphabet="ab:{}[]&*<!-?|>'\"%@`#, \n\t\\xU0~1.", max_size=60)
@@ -123,20 +139,25 @@ YAMLISH = st.text(alphabet="ab:{}[]&*<!-?|>'\"%@`#, \n\t\\xU0~1.", max_size=60)
 
 @given(YAMLISH)
 def test_any_text_of_yaml_characters_gives_a_value_or_our_error(text: str) -> None:
-    try:
-        parse(text.encode())
-    except ConfigError as error:
-        assert str(error)
+    assert refused_or_read(text.encode()) != ""
 
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=126), max_size=9),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(alphabet="abc<=", min_size=1, max_size=4), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(
+        alphabet=st.characters(min_codepoint=32, max_codepoint=126, exclude_characters="eE."), max_size=9
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(alphabet="abc<=", min_size=1, max_size=4), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
 
 @given(VALUES)
 def test_what_another_program_writes_as_yaml_reads_back(value: object) -> None:
-    """Written by PyYAML's own emitter, which quotes whatever YAML 1.1 would take for something else."""
+    """Written by PyYAML's own emitter, which quotes what YAML 1.1 takes for something else."""
     assert parse(yaml.safe_dump(value).encode()).value == value

@@ -56,7 +56,7 @@ def test_the_key_of_the_reference_sheet_gives_its_public_key_signatures_and_proo
     assert pair.prove().hex() == PROOF
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(scalar=integers(1, ORDER - 1), message=binary(max_size=99))
 def test_signatures_and_proofs_are_those_of_arkworks(scalar: int, message: bytes) -> None:
     pair = from_secret(BLS, scalar.to_bytes(32, "big"))
@@ -67,20 +67,20 @@ def test_signatures_and_proofs_are_those_of_arkworks(scalar: int, message: bytes
     assert pair.prove() == arkworks(scalar, pair.public, POP_PROOF)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(material=binary(min_size=32, max_size=80))
 def test_keys_are_derived_as_py_ecc_does(material: bytes) -> None:
     assert int.from_bytes(bls.derive(material), "big") == G2ProofOfPossession.KeyGen(material)
 
 
 def test_short_material_is_refused() -> None:
-    with pytest.raises(MalformedError, match="^BLS key material is at least 32 bytes long, not 31$"):
+    with pytest.raises(MalformedError, match=r"^BLS key material is at least 32 bytes long, not 31$"):
         bls.derive(bytes(31))
 
 
 def test_version_0_is_refused_with_the_words_of_the_reference() -> None:
     pair = from_secret(BLS, bytes.fromhex(SECRET))
-    with pytest.raises(MalformedError, match="^SigningVersion0 is not supported for BLS keys$"):
+    with pytest.raises(MalformedError, match=r"^SigningVersion0 is not supported for BLS keys$"):
         pair.sign(b"text", SigningVersion.V0)
     verifier = Verifier(BLS, pair.public, Purpose.TEZOS)
     assert not verifier.verify(b"text", pair.sign(b"text"), SigningVersion.V0)
@@ -157,7 +157,7 @@ def test_scalars_out_of_range_are_refused_by_name() -> None:
         assert str(caught.value) == words
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(signature=binary(min_size=90, max_size=100))
 def test_no_signature_bytes_make_the_verifier_raise(signature: bytes) -> None:
     assert not Verifier(BLS, bytes.fromhex(PUBLIC), Purpose.TEZOS).verify(b"text", signature)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis.strategies import binary
 
 from signatory.crypto.curves import KeyType, Purpose, SigningVersion
@@ -29,6 +29,7 @@ def test_the_seed_of_the_reference_sheet_gives_its_public_key_and_signature_in_e
     assert {pair.sign(b"text", version).hex() for version in SigningVersion} == {SIGNATURE}
 
 
+@settings(deadline=None)
 @given(seed=binary(min_size=32, max_size=32), message=binary(max_size=99))
 def test_both_purposes_sign_as_the_cryptography_package_does(seed: bytes, message: bytes) -> None:
     other = Ed25519PrivateKey.from_private_bytes(seed)
@@ -71,6 +72,7 @@ def test_what_is_not_a_public_key_is_refused_by_name(public: bytes, words: str) 
     assert str(caught.value) == words
 
 
+@settings(deadline=None)
 @given(signature=binary(max_size=70), message=binary(max_size=9))
 def test_no_signature_bytes_make_the_verifier_raise(signature: bytes, message: bytes) -> None:
     assert not Verifier(ED, bytes.fromhex(PUBLIC), Purpose.TEZOS).verify(message, signature)

@@ -7,7 +7,7 @@ from typing import Any
 import mldsa as pure
 import pytest
 from cryptography.hazmat.primitives.asymmetric import mldsa as openssl
-from dilithium_py.ml_dsa import ML_DSA_44, ML_DSA_65, ML_DSA_87
+from dilithium_py.ml_dsa import ML_DSA_44, ML_DSA_65, ML_DSA_87  # type: ignore[import-untyped]  # the package has no types
 from hypothesis import given, settings
 from hypothesis.strategies import binary, integers
 
@@ -26,7 +26,7 @@ DETERMINISTIC_SHA256 = {
     KeyType.MLDSA65: "3acc88189bbc21f50d19e00245d52ae9f78aca81c1205f255ed584e60cc04683",
     KeyType.MLDSA87: "b6f4b557ea84a1ad277d910fd53a946af1fc6265918a6225f658e2a1ace53b55",
 }
-OPENSSL = {
+OPENSSL: dict[KeyType, tuple[Any, Any]] = {
     KeyType.MLDSA44: (openssl.MLDSA44PrivateKey, openssl.MLDSA44PublicKey),
     KeyType.MLDSA65: (openssl.MLDSA65PrivateKey, openssl.MLDSA65PublicKey),
     KeyType.MLDSA87: (openssl.MLDSA87PrivateKey, openssl.MLDSA87PublicKey),
@@ -153,7 +153,7 @@ def test_a_public_key_of_another_length_is_refused(key_type: KeyType) -> None:
     assert str(caught.value) == f"an {NAMES[key_type]} public key is {length} bytes long, not {length - 1}"
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(tail=binary(max_size=40), cut=integers(0, 2420))
 def test_no_signature_bytes_make_the_verifier_raise(tail: bytes, cut: int) -> None:
     pair = from_secret(KeyType.MLDSA44, SEED)

@@ -1,4 +1,4 @@
-"""EnvelopedData: both genuine layouts, the openssl command line both ways, and one refusal for everything else."""
+"""EnvelopedData: both genuine layouts, the openssl command both ways, and one refusal for all else."""
 
 import json
 import os
@@ -29,9 +29,9 @@ REFUSED = "the envelope from KMS does not open with this key"
 
 # Made once with OpenSSL 3.0.19:
 #   openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out key.pem
-#   openssl req -x509 -new -key key.pem -subj /CN=r ... with subjectKeyIdentifier = SHA-256 of the public key's DER
-#   openssl cms -encrypt -binary -outform DER [-stream] -aes256 -keyid -recip cert.pem -keyopt rsa_padding_mode:oaep
-#     -keyopt rsa_oaep_md:sha256 -keyopt rsa_mgf1_md:sha256
+#   openssl req -x509 -new -key key.pem -subj /CN=r ... with subjectKeyIdentifier = SHA-256 of the key's DER
+#   openssl cms -encrypt -binary -outform DER [-stream] -aes256 -keyid -recip cert.pem
+#     -keyopt rsa_padding_mode:oaep -keyopt rsa_oaep_md:sha256 -keyopt rsa_mgf1_md:sha256
 OPENSSL_KEY = """-----BEGIN PRIVATE KEY-----
 MIIEvAIBADANBgkqhkiG9w0BAQEFAASCBKYwggSiAgEAAoIBAQDl52PPXkMUcBlG
 YTTJ0BRGiuauQs6H6X0kIJ0fP5tclNi9xpOemsfRt0B6Gf1XxYCpIGEwsgFgG70Q
@@ -152,10 +152,11 @@ def test_an_envelope_made_by_openssl_long_ago_opens() -> None:
 
 @pytest.fixture
 def certificate(tmp_path: Path, key: rsa.RSAPrivateKey) -> Path:
-    """A certificate whose key identifier is SHA-256 of the key, as KMS names recipients; its key beside it."""
+    """A certificate whose key identifier is SHA-256 of the key, as KMS names recipients."""
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     (tmp_path / "key.pem").write_bytes(pem)
-    config = f"[req]\ndistinguished_name=dn\n[dn]\n[x]\nsubjectKeyIdentifier={cms.recipient_id(_spki(key)).hex()}\n"
+    named = cms.recipient_id(_spki(key)).hex()
+    config = f"[req]\ndistinguished_name=dn\n[dn]\n[x]\nsubjectKeyIdentifier={named}\n"
     (tmp_path / "config").write_text(config)
     _openssl(
         tmp_path, "req", "-x509", "-new", "-key", "key.pem", "-subj", "/CN=r", "-config", "config",

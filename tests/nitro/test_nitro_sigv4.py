@@ -34,7 +34,7 @@ def _theirs(
     request = AWSRequest(method, f"https://{host}{path}", data=body, headers=headers)
     credentials = Credentials(key.access_key_id, key.secret_access_key, key.session_token)
     # The only thing replaced is the clock, which botocore reads itself.
-    with mock.patch.object(botocore.auth, "get_current_datetime", lambda: now.replace(tzinfo=None)):
+    with mock.patch.object(botocore.auth, "get_current_datetime", return_value=now.replace(tzinfo=None)):
         botocore.auth.SigV4Auth(credentials, "kms", "us-west-2").add_auth(request)
     return str(request.headers["Authorization"])
 

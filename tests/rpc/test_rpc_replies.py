@@ -41,10 +41,10 @@ ED25519_SIGNATURE = bytes.fromhex(
     "1e4878f741fbfd1ce44d187fb94d2cb2ccc202b1a6737c4ebc1821900fa4770e"
 )
 ED25519_ARRAY = (
-    "984018b318561897 18c1184f185418d41882188d188c186a18cd1853183d189418bb18c8182118af1877186a187f18751850186418cf"
-    "18c618a8187e18c118b9189c181e1848187818f7184118fb18fd181c18e4184d1818187f18b9184d182c18b218cc18c20218b118a6187318"
-    "7c184e18bc1818182118900f18a418770e"
-).replace(" ", "")
+    "984018b31856189718c1184f185418d41882188d188c186a18cd1853183d189418bb18c8182118af1877186a187f1875"
+    "1850186418cf18c618a8187e18c118b9189c181e1848187818f7184118fb18fd181c18e4184d1818187f18b9184d182c"
+    "18b218cc18c20218b118a61873187c184e18bc1818182118900f18a418770e"
+)
 
 GOLDEN: list[tuple[Request, Reply, str]] = [
     (INITIALIZE, None, "a1624f6bf6"),
@@ -123,7 +123,7 @@ def test_an_error_carries_its_sources_and_ends_with_null() -> None:
 
 
 def test_the_source_of_an_error_may_be_left_out() -> None:
-    with pytest.raises(RemoteError, match="^uninitialized$"):
+    with pytest.raises(RemoteError, match=r"^uninitialized$"):
         decode_reply(SIGN, cbor2.dumps({"Err": {"message": "uninitialized"}}))
 
 

@@ -50,8 +50,10 @@ GOLDEN: list[tuple[Request, str]] = [
     ),
     (
         SignWith(b"\x09", b"\x01\x02", SigningVersion.V1),
-        "a1685369676e57697468a375656e637279707465645f707269766174655f6b65794109"
-        "676d6573736167654201026776657273696f6e01",
+        (
+            "a1685369676e57697468a375656e637279707465645f707269766174655f6b65794109"
+            "676d6573736167654201026776657273696f6e01"
+        ),
     ),
     (GetPublicKey(0), "a1695075626c69634b657900"),
     (GetPublicKey(1000), "a1695075626c69634b65791903e8"),
@@ -59,9 +61,11 @@ GOLDEN: list[tuple[Request, str]] = [
     (ProvePossession(5), "a16f50726f7665506f7373657373696f6e05"),
     (
         Initialize(CREDENTIALS),
-        "a16a496e697469616c697a65a56d6163636573735f6b65795f696464414b4944717365637265745f6163636573735f6b6579"
-        "667365637265746d73657373696f6e5f746f6b656e65746f6b656e71656e6372797074696f6e5f6b65795f6964666b65792d6964"
-        "66726567696f6e6975732d776573742d32",
+        (
+            "a16a496e697469616c697a65a56d6163636573735f6b65795f696464414b4944717365637265745f6163636573735f6b6579"
+            "667365637265746d73657373696f6e5f746f6b656e65746f6b656e71656e6372797074696f6e5f6b65795f6964666b65792d6964"
+            "66726567696f6e6975732d776573742d32"
+        ),
     ),
 ]
 
@@ -267,14 +271,14 @@ def test_a_field_twice_is_named() -> None:
 
 
 def test_nesting_is_bounded() -> None:
-    with pytest.raises(MalformedError, match="^RecursionLimitExceeded$"):
+    with pytest.raises(MalformedError, match=r"^RecursionLimitExceeded$"):
         decode_request(bytes.fromhex("81" * 100_000 + "00"))
-    with pytest.raises(MalformedError, match="^RecursionLimitExceeded$"):
+    with pytest.raises(MalformedError, match=r"^RecursionLimitExceeded$"):
         decode_request(bytes.fromhex("9f" * 100_000))
 
 
 def test_a_frame_full_of_small_containers_is_refused_before_it_costs_memory() -> None:
-    with pytest.raises(MalformedError, match="^RecursionLimitExceeded$"):
+    with pytest.raises(MalformedError, match=r"^RecursionLimitExceeded$"):
         decode_request(b"\x9a" + (500_000).to_bytes(4, "big") + b"\x80" * 500_000)
 
 

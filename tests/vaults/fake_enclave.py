@@ -1,7 +1,7 @@
 """A reference enclave that a test can bend: raw frames on a unix socket, CBOR written by hand.
 
-Nothing here comes from the product: the shapes are those of the reference sheet (framing, requests, replies), the
-keys are those of `cryptography` and py-arkworks. "Sealing" is a prefix, so that a test can exchange and damage blobs.
+Nothing here comes from the product: the shapes are those of the reference sheet (framing, requests, replies),
+the keys those of `cryptography` and py-arkworks. "Sealing" is a prefix, so that a test can exchange blobs.
 """
 
 import asyncio
@@ -160,12 +160,12 @@ class FakeKey:
 
 
 Hook = Callable[[str, Any], Awaitable[bytes | None]]
-"""Called with each request's name and body; raw bytes to send in place of the reply, framed by nobody; or None."""
+"""Called with each request's name and body; gives raw bytes to send in place of a framed reply, or None."""
 
 
 @dataclass
 class FakeEnclave:
-    """Serves `path`. `hook` may delay a request or answer in the enclave's place; `denied` is KMS's last word."""
+    """Serves `path`. `hook` may delay a request or answer in its place; `denied` is KMS's last word."""
 
     path: Path
     hook: Hook | None = None
@@ -232,8 +232,6 @@ class FakeEnclave:
         if name == "ProvePossession":
             return ok(struct(Bls=data(keys[body].prove())))
         assert name == "Sign", name
-        if body["handle"] >= len(keys):
-            return error("signer error", "invalid handle")
         key = keys[body["handle"]]
         signature = key.sign(bytes(body["message"]), body["version"])
         # the reference's oddity: this one signature is an array
@@ -246,11 +244,8 @@ class FakeEnclave:
         self._counter += 1
         secret = hashlib.sha256(f"{self.path} {self._counter}".encode()).digest()
         key = FakeKey(name, b"\x01" + secret[1:] if isinstance(body, str) else body[name])
-        return ok(
-            struct(
-                encrypted_private_key=data(key.seal()), public_key=_public(key), handle=head(0, _keep(keys, key))
-            )
-        )
+        handle = head(0, _keep(keys, key))
+        return ok(struct(encrypted_private_key=data(key.seal()), public_key=_public(key), handle=handle))
 
 
 def _public(key: FakeKey) -> bytes:

@@ -1,4 +1,4 @@
-"""Does a signature verify? Asked of libraries that the product does not sign with, or of another use of them."""
+"""Does a signature verify? Asked of libraries other than those that the product signs with."""
 
 import hashlib
 from typing import Any
@@ -21,7 +21,7 @@ MLDSA: dict[str, Any] = {
 
 
 def verifies(family: str, public: bytes, message: bytes, signature: bytes, *, raw: bool = False) -> bool:
-    """Under the Tezos rules (the digest is signed, BLS by the scheme of version 2), or over the message as given."""
+    """Under the rules of Tezos (a digest is signed; BLS by version 2), or over the message as given."""
     signed = message if raw else hashlib.blake2b(message, digest_size=32).digest()
     if family == "bls":
         return _pairs(public, message, POP, signature)

@@ -82,8 +82,11 @@ class EnclaveClient:
                 header = await self._reader.readexactly(wire.HEADER)
                 body = await self._reader.readexactly(wire.body_length(header, wire.LIMIT_AFTER))
                 awaited, self._awaited = self._awaited, None
-                if awaited is None or awaited.done():
+                if awaited is None:
                     self._break(IntegrityError("the enclave sent a frame that nobody asked for"))
+                    return
+                if awaited.done():  # cancelled, and its task has not run yet
+                    self.close(GIVEN_UP)
                     return
                 awaited.set_result(body)
         except asyncio.IncompleteReadError as error:

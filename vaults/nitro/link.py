@@ -90,7 +90,7 @@ class EnclaveLink:
         """
 
         async def with_handle(session: Session, deadline: float) -> Request:
-            return make(await self._handle(session, key.id, deadline))
+            return make(await self._handle(session, key, deadline))
 
         reply, _ = await self._send(with_handle, expected, call, key.public_key.type)
         return reply
@@ -147,13 +147,15 @@ class EnclaveLink:
                 text = f"the enclave is not connected: {self._why(self._session)}"
                 raise UnavailableError(text, hint=RETRY) from error
 
-    async def _handle(self, session: Session, identifier: str, deadline: float) -> int:
-        if identifier not in self._wanted:
+    async def _handle(self, session: Session, key: VaultKey, deadline: float) -> int:
+        identifier = key.id
+        sealed = self._wanted.get(identifier)
+        if sealed is None or sealed.purpose is not key.purpose:
             raise NotFoundError(f"{identifier} is not in this vault")
         if identifier not in session.handles and identifier not in session.refused:
             try:
                 async with asyncio.timeout_at(deadline):
-                    await self._load(session, self._wanted[identifier])
+                    await self._load(session, sealed)
             except TimeoutError as error:
                 raise UnavailableError(f"{identifier} was not loaded in time", hint=RETRY) from error
         if identifier in session.refused:
@@ -168,7 +170,8 @@ class EnclaveLink:
         while True:
             began = now()
             await self._attend(session)
-            logger.warning("The enclave's connection ended, connecting again: %s", session.client.reason)
+            level = logging.WARNING if session.client.hung_up else logging.INFO
+            logger.log(level, "The enclave's connection ended, connecting again: %s", session.client.reason)
             # An enclave that takes connections and drops them must not be dialled in a tight loop. One that
             # we closed, because a call was given up, is replaced at once.
             too_short = session.client.hung_up and now() - began < SETTLED

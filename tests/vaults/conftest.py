@@ -1,0 +1,58 @@
+"""Fixtures of the vault tests; what they are made of is in rigs.py and fake_enclave.py."""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from fake_enclave import FakeEnclave
+from real import Processes
+from rigs import Opened, Rig
+
+from signatory.vault import Vault
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder whose path is short enough for sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="sv-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+async def fake(short_folder: Path) -> AsyncIterator[FakeEnclave]:
+    """A reference enclave at `enclave.sock`."""
+    enclave = FakeEnclave(short_folder / "enclave.sock")
+    await enclave.start()
+    yield enclave
+    await enclave.stop()
+
+
+@pytest.fixture(scope="session")
+def processes() -> Iterator[Processes]:
+    """KMS and NSM, and one enclave that many tests share."""
+    folder = Path(tempfile.mkdtemp(prefix="sv-"))
+    made = Processes(folder)
+    try:
+        made.start()
+        made.enclave()
+        yield made
+    finally:
+        made.stop()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[Opened]:
+    """Open rigs that are closed after the test."""
+    vaults: list[Vault] = []
+
+    async def open_one(rig: Rig) -> Vault:
+        vaults.append(await rig.open())
+        return vaults[-1]
+
+    yield open_one
+    for vault in vaults:
+        await vault.close()
