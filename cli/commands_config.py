@@ -4,7 +4,7 @@ import click
 
 from cli import prepare
 from cli.options import HELP, global_options, settings
-from signatory.config import policy_of
+from signatory.config.load import policy_of
 
 
 @click.group(context_settings=HELP)

@@ -10,7 +10,7 @@ from cli import prepare
 from cli.listing import block
 from cli.options import HELP, Settings, global_options, settings
 from cli.program import failed
-from signatory.config import Config, policy_of
+from signatory.config.load import Config, policy_of
 from signatory.crypto.curves import KeyType, default_purpose
 from signatory.errors import ConfigError, SignatoryError
 from signatory.policy import Policy

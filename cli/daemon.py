@@ -12,7 +12,7 @@ from cli.commands_facts import version
 from cli.listing import block
 from cli.options import HELP, global_options, settings
 from cli.program import run
-from signatory.config import Config, policy_of
+from signatory.config.load import Config, policy_of
 from signatory.keyring import Keyring
 from signatory.server.daemon import Daemon
 from signatory.vault import Registration

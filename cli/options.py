@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from signatory.config import DEFAULT_FILE
+from signatory.config.load import DEFAULT_FILE
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Sequence
 
 from cli.asking import ask
 from cli.options import Settings
-from signatory import config, registry
-from signatory.config import Config
+from signatory import registry
+from signatory.config import load as config
+from signatory.config.load import Config
 from signatory.errors import ConfigError
 from signatory.observe import log
 from signatory.vault import Call, Registration, Vault, VaultContext

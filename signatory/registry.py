@@ -12,9 +12,9 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from signatory.config import Config, VaultCheck
-from signatory.config_check import Checked, check, fill_from_environment
-from signatory.config_problems import ConfigProblemsError, Problem, shown, suggestion
+from signatory.config.check import Checked, check, fill_from_environment
+from signatory.config.load import Config, VaultCheck
+from signatory.config.problems import ConfigProblemsError, Problem, shown, suggestion
 from signatory.errors import ConfigError
 from signatory.vault import Registration, Vault, VaultContext
 

@@ -37,8 +37,8 @@ from signatory.nitro.sigv4 import AccessKey
 
 MAX_CONNECTIONS = 128
 HANDSHAKE_TIMEOUT = 10.0
-MAX_LIFETIME = 3600.0
-"""Seconds after which a connection is closed, whatever it does; clients open another."""
+MAX_LIFETIME = 600.0
+"""Seconds after which a connection takes no further request; clients open another."""
 
 _log = logging.getLogger("kms")
 
@@ -93,7 +93,7 @@ async def _listen(runner: web.AppRunner, address: Address, context: ssl.SSLConte
         if len(web_server.connections) >= MAX_CONNECTIONS:
             return _Refusal()
         protocol = web_server()
-        loop.call_later(MAX_LIFETIME, protocol.force_close)
+        loop.call_later(MAX_LIFETIME, protocol.close)
         return protocol
 
     try:

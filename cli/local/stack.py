@@ -25,7 +25,7 @@ from cli.local.measure import tree_of_program
 from cli.local.processes import START_TIMEOUT, Children
 from cli.local.stack_keys import ensure_keys, one_of_each
 from cli.local.stack_report import Result, table
-from signatory.config_models import LOOPBACK, HostPort
+from signatory.config.models import LOOPBACK, HostPort
 from signatory.errors import ConfigError, DeniedError, SignatoryError, UnavailableError
 from signatory.files import locked
 

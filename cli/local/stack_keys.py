@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from signatory import config, registry
+from signatory import registry
+from signatory.config import load as config
 from signatory.crypto.curves import KeyType, Purpose
 from signatory.errors import UnavailableError
 from signatory.vault import Call, Generator, Vault

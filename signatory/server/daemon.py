@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from signatory.audit.sink import AuditSink, NoAudit
-from signatory.config import Config, HostPort, policy_of
+from signatory.config.load import Config, HostPort, policy_of
 from signatory.errors import UnavailableError
 from signatory.hook import Hook, NoHook
 from signatory.keyring import Keyring

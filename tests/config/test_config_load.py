@@ -9,8 +9,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signatory import config
-from signatory.config import Config, ConfigProblemsError, HostPort
+from signatory.config import load as config
+from signatory.config.load import Config, ConfigProblemsError, HostPort
 from signatory.errors import ConfigError
 
 WORD_FOR_WORD = b"""\

@@ -6,8 +6,8 @@ from typing import Any
 import base58
 import pytest
 
-from signatory import config
-from signatory.config import ConfigProblemsError
+from signatory.config import load as config
+from signatory.config.load import ConfigProblemsError
 from signatory.policy import KeyPolicy
 
 TZ1 = "tz1RKGhRF4TZNCXEfwyqZshGsVfrZeVU446B"

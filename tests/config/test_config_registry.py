@@ -7,9 +7,10 @@ from typing import ClassVar
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, RootModel, SecretStr, field_validator
 
-from signatory import config, registry
-from signatory.config import ConfigProblemsError
-from signatory.config_check import check, fill_from_environment
+from signatory import registry
+from signatory.config import load as config
+from signatory.config.check import check, fill_from_environment
+from signatory.config.load import ConfigProblemsError
 from signatory.errors import ConfigError, MalformedError
 from signatory.vault import VaultContext
 from vaults import DRIVERS

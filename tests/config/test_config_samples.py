@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from signatory import config, registry
+from signatory import registry
+from signatory.config import load as config
 from vaults import DRIVERS
 
 FOLDER = Path(__file__).parents[2] / "configs"

@@ -5,8 +5,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signatory.config_problems import ConfigProblemsError
-from signatory.config_yaml import MAX_BYTES, MAX_DEPTH, parse
+from signatory.config.document import MAX_BYTES, MAX_DEPTH, parse
+from signatory.config.problems import ConfigProblemsError
 from signatory.errors import ConfigError
 
 

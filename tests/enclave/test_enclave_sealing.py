@@ -1,4 +1,4 @@
-"""Sealed keys are those of the reference, both ways: the plaintext under KMS, byte for byte, without a context."""
+"""Sealed keys are those of the reference, both ways: the plaintext under KMS, byte for byte, no context."""
 
 import os
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from signatory import config
+from signatory.config import load as config
 from signatory.crypto import keypair
 from signatory.crypto.curves import KeyType, Purpose, SigningVersion
 from signatory.crypto.keypair import KeyPair

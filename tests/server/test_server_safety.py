@@ -6,7 +6,7 @@ import pytest
 from serving import EVERYTHING, PAIRS, TRANSACTION, TZ1, TZ4, ScriptedVault, attestation, serving, settings
 
 from signatory.audit.sink import Intent
-from signatory.config import policy_of
+from signatory.config.load import policy_of
 from signatory.crypto.curves import KeyType
 from signatory.errors import DeniedError, IntegrityError, SignatoryError, UnavailableError
 from signatory.hook import Question

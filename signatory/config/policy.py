@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from signatory import config_kinds as kinds
-from signatory.config_models import KeyConfig
+from signatory.config import kinds
+from signatory.config.models import KeyConfig
 from signatory.policy import DEFAULT_KEY_POLICY, KeyPolicy
 
 

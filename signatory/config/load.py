@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from signatory.config_check import check
-from signatory.config_models import (
+from signatory.config.check import check
+from signatory.config.document import MAX_BYTES, Parsed, parse
+from signatory.config.models import (
     DEFAULT_BASE_DIR,
     Config,
     HostPort,
@@ -17,10 +18,9 @@ from signatory.config_models import (
     VaultConfig,
     WatermarkConfig,
 )
-from signatory.config_policy import advice, key_policy
-from signatory.config_problems import ConfigProblemsError, Problem, shown, suggestion
-from signatory.config_problems import Path as Place
-from signatory.config_yaml import MAX_BYTES, Parsed, parse
+from signatory.config.policy import advice, key_policy
+from signatory.config.problems import ConfigProblemsError, Problem, shown, suggestion
+from signatory.config.problems import Path as Place
 from signatory.errors import ConfigError
 from signatory.policy import Policy
 

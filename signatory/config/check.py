@@ -13,7 +13,7 @@ from pydantic import BaseModel, RootModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from signatory.config_problems import Findings, Path, Problem, suggestion
+from signatory.config.problems import Findings, Path, Problem, suggestion
 from signatory.errors import SignatoryError
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from signatory.config_problems import ConfigProblemsError, Path, Problem, shown
+from signatory.config.problems import ConfigProblemsError, Path, Problem, shown
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32

@@ -17,9 +17,9 @@ from pydantic import (
     model_validator,
 )
 
-from signatory.config_kinds import unknown_operations, unknown_requests
-from signatory.config_problems import Findings, shown, suggestion
-from signatory.config_problems import Path as Place
+from signatory.config.kinds import unknown_operations, unknown_requests
+from signatory.config.problems import Findings, shown, suggestion
+from signatory.config.problems import Path as Place
 from signatory.errors import SignatoryError
 from signatory.tezos.base58 import decode
 from signatory.tezos.keys import PublicKey, PublicKeyHash

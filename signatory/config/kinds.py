@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from signatory.config_problems import shown, suggestion
+from signatory.config.problems import shown, suggestion
 from signatory.policy import BALLOTS, OPERATION_ALIASES, OPERATION_KINDS, REQUEST_ALIASES, REQUEST_KINDS
 
 
