@@ -54,7 +54,7 @@ def configure(level: str, *, as_json: bool = False, stream: Any = None) -> None:
     logging.getLogger("boto3").setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.WARNING)
     # Nobody reads these, and finding them out costs more than the rest of a record.
-    logging._srcfile = None  # type: ignore[attr-defined]  # noqa: SLF001 - the documented switch for the caller's name
+    logging._srcfile = None  # noqa: SLF001 - the documented switch for the caller's name
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 

@@ -7,11 +7,22 @@ from signatory.observe.bounded import MAX_CHILDREN, MAX_VALUES, Bounded
 from signatory.observe.metrics import Metrics
 
 REFERENCE = {
-    "signing_ops", "vault_sign_request_duration_milliseconds", "vault_sign_request_error",
-    "sign_handler_request_duration_milliseconds", "sign_handler_requests", "consensus_round", "policy_violation",
-    "watermark_rejection", "authentication_failure", "watermark_operations", "watermark_operation_duration_seconds",
-    "watermark_io_operations", "watermark_io_latency_seconds", "watermark_io_errors", "signatory_build_info",
-}  # fmt: skip
+    "signing_ops",
+    "vault_sign_request_duration_milliseconds",
+    "vault_sign_request_error",
+    "sign_handler_request_duration_milliseconds",
+    "sign_handler_requests",
+    "consensus_round",
+    "policy_violation",
+    "watermark_rejection",
+    "authentication_failure",
+    "watermark_operations",
+    "watermark_operation_duration_seconds",
+    "watermark_io_operations",
+    "watermark_io_latency_seconds",
+    "watermark_io_errors",
+    "signatory_build_info",
+}
 
 
 def test_every_name_of_the_reference_is_there() -> None:

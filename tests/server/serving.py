@@ -214,14 +214,15 @@ EVERYTHING = (
 
 
 def settings(tezos: str = "", server: str = "") -> config.Config:
-    """A configuration on free loopback ports; every test key may do everything unless `tezos` says otherwise."""
+    """A configuration on free loopback ports; every test key may do everything unless `tezos` says else."""
     lines = tezos or "".join(f"  {key}: {EVERYTHING}\n" for key in (TZ1, TZ2, TZ3, TZ4, TZ5))
-    text = f'server:\n  address: "127.0.0.1:0"\n  utility_address: "127.0.0.1:0"\n{server}\ntezos:\n{lines}\n'
+    address = "" if "  address:" in server else '  address: "127.0.0.1:0"\n'
+    text = f'server:\n{address}  utility_address: "127.0.0.1:0"\n{server}\ntezos:\n{lines}\n'
     return config.read(text.encode())
 
 
 @contextlib.asynccontextmanager
-async def serving(  # noqa: PLR0913 - every part of a daemon can be replaced
+async def serving(
     *vaults: ScriptedVault,
     tezos: str = "",
     server: str = "",

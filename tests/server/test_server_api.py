@@ -76,7 +76,8 @@ async def test_golden_bodies_of_the_reference() -> None:
     assert empty.status == binary.status == 400
     assert empty.body == b'[{"id":"failure","kind":"temporary","msg":"unexpected end of JSON input"}]\n'
     assert binary.body == (
-        b'[{"id":"failure","kind":"temporary","msg":"invalid character \'\\\\x03\' looking for beginning of value"}]\n'
+        b'[{"id":"failure","kind":"temporary",'
+        b'"msg":"invalid character \'\\\\x03\' looking for beginning of value"}]\n'
     )
 
 
@@ -213,8 +214,10 @@ async def test_a_vault_that_is_not_ready_turns_not_found_into_unavailable() -> N
     ("policy", "message", "text", "violation"),
     [
         ("{allow: {block: }}", TRANSACTION, "request kind `generic' is not allowed", "generic"),
-        ("{allow: {generic: [reveal]}}", TRANSACTION, "operation `transaction' is not allowed", "transaction"),
-        ("{allow: {attestation: }, allowed_chains: []}", attestation(1), f"chain `{CHAIN}' is not allowed", None),
+        ("{allow: {generic: [reveal]}}", TRANSACTION,
+         "operation `transaction' is not allowed", "transaction"),
+        ("{allow: {attestation: }, allowed_chains: []}", attestation(1),
+         f"chain `{CHAIN}' is not allowed", None),
         (f"{{allow: {{generic: [transaction]}}, authorized_keys: [{CLIENT_KEY.text}]}}", TRANSACTION,
          "authentication required", "authentication"),
         ("{}", attestation(1), "request kind `attestation' is not allowed", "attestation"),
@@ -347,10 +350,8 @@ async def test_a_proof_of_possession_asks_for_the_client_signature_over_nothing(
 async def test_the_public_key_of_an_unlisted_key_is_shown() -> None:
     async with serving(tezos=f"  {TZ1}:") as running:
         reply = await running.ask("GET", f"/keys/{TZ2}")
-    assert (
-        reply.body
-        == f'{{"public_key":"{PublicKey(KeyType.SECP256K1, PAIRS[KeyType.SECP256K1].public).text}"}}\n'.encode()
-    )
+    shown = PublicKey(KeyType.SECP256K1, PAIRS[KeyType.SECP256K1].public).text
+    assert reply.body == f'{{"public_key":"{shown}"}}\n'.encode()
 
 
 async def test_a_double_signing_is_409_with_one_text() -> None:
@@ -372,8 +373,8 @@ async def test_a_double_signing_is_409_with_one_text() -> None:
         in metrics
     )
     assert (
-        f'consensus_round_total{{address="{TZ1}",chain_id="{CHAIN}",operation_type="attestation",round="0"}} 2\n'
-        in metrics
+        f'consensus_round_total{{address="{TZ1}",chain_id="{CHAIN}",operation_type="attestation",'
+        'round="0"} 2\n' in metrics
     )
 
 
@@ -409,7 +410,8 @@ async def test_metrics_have_the_names_and_labels_of_the_reference() -> None:
         await running.sign(TZ1, TRANSACTION)
         metrics = await running.metrics()
         packed = await running.ask("GET", "/metrics", None, "Accept-Encoding: gzip\r\n", utility=True)
-    line = f'signing_ops_total{{address="{TZ1}",chain_id="",kind="transaction",op="generic",vault="Scripted"}} 1\n'
+    labels = f'address="{TZ1}",chain_id="",kind="transaction",op="generic",vault="Scripted"'
+    line = f"signing_ops_total{{{labels}}} 1\n"
     assert line in metrics
     assert f'sign_handler_requests_total{{address="{TZ1}",status="200"}} 1\n' in metrics
     assert 'le="100000"' in metrics

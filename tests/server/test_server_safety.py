@@ -1,4 +1,4 @@
-"""What must never leave: a signature that does not verify, one without a durable mark, one past a new policy."""
+"""What must never leave: a signature that does not verify, or without a durable mark, or past the policy."""
 
 from typing import Any
 

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signatory import files
 from signatory.errors import ConfigError, MalformedError, UnavailableError, WatermarkError
 from signatory.watermark import marks
 from signatory.watermark.file import FileStore
@@ -225,7 +224,7 @@ async def test_a_disk_that_fails_is_unavailable_never_a_double_signing_and_moves
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(files.os, "fsync", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(UnavailableError, match="No space left on device"):
             await store.advance(CHAIN, TZ1, "block", mark(2))
     assert written(tmp_path).read_bytes() == before

@@ -1,0 +1,76 @@
+"""The daemon as a process: signals, addresses that are taken, what an unfinished start leaves."""
+
+import asyncio
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+from serving import PAIRS, TRANSACTION, TZ1, ScriptedVault, registration, serving, settings
+
+from signatory.crypto.curves import KeyType
+from signatory.errors import UnavailableError
+from signatory.keyring import Keyring
+from signatory.server.daemon import Daemon
+from signatory.watermark.file import FileStore
+from signatory.watermark.memory import MemoryStore
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_the_daemon_and_closes_everything(number: signal.Signals) -> None:
+    vault = ScriptedVault(*PAIRS.values())
+    async with serving(vault) as running:
+        task = asyncio.create_task(running.daemon.run_until_stopped())
+        await asyncio.sleep(0)
+        os.kill(os.getpid(), number)
+        await task
+        place = running.daemon.addresses[0]
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(place.host, place.port)
+    assert vault.closed == 1
+
+
+async def test_a_hangup_lists_the_keys_again() -> None:
+    vault = ScriptedVault()
+    async with serving(vault) as running:
+        task = asyncio.create_task(running.daemon.run_until_stopped())
+        await asyncio.sleep(0)
+        vault.pairs[TZ1] = PAIRS[KeyType.ED25519]
+        os.kill(os.getpid(), signal.SIGHUP)
+        while running.keyring.get(TZ1) is None:  # noqa: ASYNC110 - a signal has no event
+            await asyncio.sleep(0)
+        assert (await running.sign(TZ1, TRANSACTION)).status == 200
+        running.daemon.request_stop()
+        await task
+
+
+async def test_an_address_that_is_taken_is_said_as_the_reference_says_it_and_lets_everything_go(
+    tmp_path: Path,
+) -> None:
+    vault = ScriptedVault()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config = settings(server=f'  address: "127.0.0.1:{port}"')
+        daemon = Daemon(config, Keyring([registration("one", vault)]), FileStore(tmp_path))
+        with pytest.raises(
+            UnavailableError, match=f"listen tcp 127.0.0.1:{port}: bind: address already in use"
+        ):
+            await daemon.start()
+    assert vault.closed == 1
+    store = FileStore(tmp_path)  # its lock is free again
+    await store.open()
+    await store.close()
+
+
+async def test_an_empty_host_listens_on_every_address() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    config = settings(server=f'  address: ":{port}"')
+    daemon = Daemon(config, Keyring([]), MemoryStore())
+    await daemon.start()
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.close()
+    await writer.wait_closed()
+    await daemon.stop()
+    await daemon.stop()
