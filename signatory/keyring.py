@@ -132,7 +132,7 @@ class Keyring:
             async with asyncio.timeout(self._limits.opening):
                 vault = await registration.driver.open(registration.config, registration.context)
                 keys = tuple(await vault.list())
-        except (SignatoryError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever a driver does, the other vaults serve
             slot.reason = _reason(error, f"it did not open within {self._limits.opening:g} s")
             logger.error("Vault is not ready, retrying: %s", slot.reason, extra=fields)  # noqa: TRY400 - no traceback: the reason is for an operator
             if vault is not None:
@@ -161,7 +161,7 @@ class Keyring:
         try:
             async with asyncio.timeout(self._limits.listing):
                 slot.keys = tuple(await slot.vault.list())
-        except (SignatoryError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever a driver does, the other vaults serve
             reason = _reason(error, f"no answer within {self._limits.listing:g} s")
             logger.warning("Vault cannot list its keys: %s", reason, extra={"vault_name": slot.name})
 
@@ -192,13 +192,15 @@ class Keyring:
         try:
             async with asyncio.timeout(self._limits.listing):
                 await vault.close()
-        except (SignatoryError, TimeoutError):
+        except Exception:  # noqa: BLE001 - whatever a driver does, the other vaults are closed
             logger.warning("Vault did not close cleanly", extra={"vault_name": name})
 
 
-def _reason(error: SignatoryError | TimeoutError, late: str) -> str:
-    if not isinstance(error, SignatoryError):
+def _reason(error: Exception, late: str) -> str:
+    if isinstance(error, TimeoutError):
         return late
+    if not isinstance(error, SignatoryError):
+        return f"the driver failed with {type(error).__name__}, which is a mistake in it"
     return f"{error}; {error.hint}" if error.hint else str(error)
 
 

@@ -75,6 +75,11 @@ class Layout:
         return self.base / "signatory.yaml"
 
     @property
+    def keys(self) -> Path:
+        """The key of each kind that was made for this stack."""
+        return self.base / "keys.json"
+
+    @property
     def result(self) -> Path:
         """What the stack tells programs: dev.json."""
         return self.base / "dev.json"

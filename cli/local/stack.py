@@ -23,7 +23,7 @@ from cli.local import stack_files
 from cli.local.layout import Layout
 from cli.local.measure import tree_of_program
 from cli.local.processes import START_TIMEOUT, Children
-from cli.local.stack_keys import ensure_keys, one_of_each
+from cli.local.stack_keys import ensure_keys
 from cli.local.stack_report import Result, table
 from signatory.config.models import LOOPBACK, HostPort
 from signatory.errors import ConfigError, DeniedError, SignatoryError, UnavailableError
@@ -103,11 +103,11 @@ async def _start(plan: Plan, layout: Layout, children: Children) -> None:
     kms_address = (await children.listening(kms)).removeprefix("tcp://")
     enclave_address = await children.listening(enclave)
     stack_files.write_config(layout, identity, kms_address, listeners, [])
-    keys = await ensure_keys(layout.config)
+    keys, shown = await ensure_keys(layout.config, layout.keys)
     stack_files.write_config(layout, identity, kms_address, listeners, keys)
     children.start("daemon", "cli.signatory", "serve", "-c", str(layout.config))
     await _healthy(listeners[1], children)
-    result = Result(*listeners, one_of_each(keys), str(layout.config), identity.kms_key_arn, enclave_address)
+    result = Result(*listeners, shown, str(layout.config), identity.kms_key_arn, enclave_address)
     result.save(layout)
     if not plan.quiet:
         print(table(result, layout, measured[0]), flush=True)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from cli.local import state
 from signatory import registry
 from signatory.config import load as config
 from signatory.crypto.curves import KeyType, Purpose
@@ -18,12 +19,15 @@ KINDS = {
 }
 
 
-async def ensure_keys(config_file: Path) -> list[str]:
-    """The identifiers of all Tezos keys of the configured vault, after making those that are missing.
+async def ensure_keys(config_file: Path, record: Path) -> tuple[list[str], dict[str, str]]:
+    """All Tezos keys of the configured vault, and the one of each kind that the stack shows.
 
-    Opens the vault in this process, its proxy too, and closes it again. Raises what the driver raises, and
-    UnavailableError when the vault is not ready.
+    Makes a kind's key where there never was one; `record` remembers it, so that a key which cannot be loaded
+    today is an error and not a reason for another one. Opens the vault in this process, its proxy too, and
+    closes it again. Raises what the driver raises, and UnavailableError when the vault or a recorded key is
+    not ready.
     """
+    known = _recorded(record)
     found = config.load(config_file, env={})
     (registration,) = registry.resolve(found, DRIVERS, env={})
     vault = await registration.driver.open(registration.config, registration.context)
@@ -31,22 +35,32 @@ async def ensure_keys(config_file: Path) -> list[str]:
         readiness = vault.readiness()
         if not readiness.ready:
             raise UnavailableError(f"the enclave's vault is not ready: {readiness.reason}")
-        return await _with_missing(vault)
+        keys = [key.id for key in await vault.list() if key.purpose is Purpose.TEZOS]
+        for kind in KINDS:
+            known[kind] = known.get(kind) or await _first_or_new(vault, keys, kind)
+            state.write_json(record, known)
     finally:
         await vault.close()
+    if missing := sorted(set(known.values()) - set(keys)):
+        raise UnavailableError(
+            f"the vault cannot load {', '.join(missing)}, made at an earlier start",
+            hint=f"the reason is above or in the logs; to go on without, remove it from {record}",
+        )
+    return keys, known
 
 
-def one_of_each(keys: list[str]) -> dict[str, str]:
-    """The first key of each kind: `tz1` to `tz5` and their hashes."""
-    return {kind: next(key for key in keys if key.startswith(kind)) for kind in KINDS}
+def _recorded(record: Path) -> dict[str, str]:
+    found = state.read_json(record) if record.exists() else {}
+    return {kind: key for kind, key in found.items() if kind in KINDS and isinstance(key, str)}
 
 
-async def _with_missing(vault: Vault) -> list[str]:
-    keys = [key.id for key in await vault.list() if key.purpose is Purpose.TEZOS]
+async def _first_or_new(vault: Vault, keys: list[str], kind: str) -> str:
+    """The first key of a kind; a new one is added to `keys`."""
+    for key in keys:
+        if key.startswith(kind):
+            return key
     if not isinstance(vault, Generator):
         raise UnavailableError("the vault cannot make keys")
-    for kind, key_type in KINDS.items():
-        if not any(key.startswith(kind) for key in keys):
-            made = await vault.generate(key_type, Purpose.TEZOS, Call(f"dev-{kind}", timeout=60))
-            keys.append(made.id)
-    return keys
+    made = await vault.generate(KINDS[kind], Purpose.TEZOS, Call(f"dev-{kind}", timeout=60))
+    keys.append(made.id)
+    return made.id

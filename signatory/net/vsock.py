@@ -31,7 +31,7 @@ class AddressTakenError(UnavailableError):
     """Somebody serves this address already."""
 
 
-StreamHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+StreamHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None] | None]
 
 
 @dataclass(frozen=True, slots=True)

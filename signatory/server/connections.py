@@ -5,7 +5,9 @@ aiohttp has no limit on the time of a request, on all headers together, on slow 
 
 import asyncio
 import contextlib
+import itertools
 import logging
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -20,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 Handler = Callable[[web.BaseRequest], Awaitable[Answer]]
 
+_PROCESS = secrets.token_hex(4)
+_numbers = itertools.count(1)
 _REFUSAL = (
     "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\n"
     "Connection: close\r\nContent-Length: {size}\r\n\r\n{text}"
@@ -96,9 +100,11 @@ class Connection(RequestHandler):
 
     def request_is_answered(self) -> None:
         """The next request may already wait in the parser; its time begins now."""
-        self.busy = False
+        whole, self.busy = self.busy, False
         self.idle_since = self._loop.time()
-        if self.reading_since is not None:
+        if not whole:  # refused by its headers alone
+            self.reading_since, self.unread = None, 0
+        elif self.reading_since is not None:
             self.reading_since = self.idle_since
         if self._server.stopping:
             self._server.answered.set()
@@ -133,9 +139,9 @@ class Connection(RequestHandler):
         logger.debug("Not a request: %s", type(exc).__name__)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was begun")
-        if isinstance(exc, LineTooLong):
-            return Answer(431, b"431 Request Header Fields Too Large", TEXT, close=True)
-        return Answer(400, b"400 Bad Request", TEXT, close=True)
+        text = "431 Request Header Fields Too Large" if isinstance(exc, LineTooLong) else "400 Bad Request"
+        more = f"X-Request-Id: {new_request_id()}\r\n"
+        return Answer(int(text[:3]), text.encode(), TEXT, headers=more, close=True)
 
     def _waits_for_headers(self) -> bool:
         """Whether aiohttp's loop waits for a request: not between two of them, and not within one."""
@@ -199,6 +205,11 @@ class LimitedServer(web.Server):
             now = self._loop.time()
             for one in self._own():
                 one.check(now)
+
+
+def new_request_id() -> str:
+    """An id for a request that brought none; no two are alike within a process."""
+    return f"{_PROCESS}{next(_numbers):08x}"
 
 
 def refusal(status: str, text: str) -> bytes:

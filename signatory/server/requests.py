@@ -1,21 +1,17 @@
 """What a client sent, read within the limits: target, request id, source, body."""
 
 import asyncio
-import itertools
 import posixpath
 import re
-import secrets
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, unquote_to_bytes, urlsplit
 
 from aiohttp import web
 
 from signatory.limits import Limits
-from signatory.server.connections import Connection
+from signatory.server.connections import Connection, new_request_id
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}")
-_PROCESS = secrets.token_hex(4)
-_numbers = itertools.count(1)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -72,7 +68,7 @@ def request_id(request: web.BaseRequest) -> str:
     given = request.headers.get("X-Request-Id")
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given
-    return f"{_PROCESS}{next(_numbers):08x}"
+    return new_request_id()
 
 
 def source(request: web.BaseRequest) -> str:

@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from email.message import Message
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -388,7 +389,7 @@ def test_told_to_be_hostile_it_answers_in_clear_although_a_recipient_was_named(
 
 def post(
     cloud: Cloud, operation: str, body: bytes, *, sign: bool = True, **headers: str
-) -> tuple[int, bytes, Mapping[str, str]]:
+) -> tuple[int, bytes, Message]:
     """A request by urllib, signed by botocore."""
     given = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": f"TrentService.{operation}"}
     request = AWSRequest("POST", cloud.url + "/", data=body, headers=given | headers)

@@ -1,5 +1,6 @@
 """The supervisor's children: real processes, stopped in order, reaped, and dead when their supervisor is."""
 
+import asyncio
 import os
 import select
 import signal
@@ -26,13 +27,19 @@ def mode(path: Path) -> int:
 
 
 async def test_children_are_stopped_in_reverse_order_and_reaped(tmp_path: Path) -> None:
-    children, order = Children(tmp_path), []
+    children, order = Children(tmp_path), list[str]()
+
+    async def note(child: processes.Child) -> None:
+        await child.ended.wait()
+        order.append(child.name)
+
+    notes = []
     for name in ("one", "two", "three"):
         child = start(children, name, SERVE)
         await children.listening(child)
-        ended = child.process.wait
-        child.process.wait = lambda *args, name=name, ended=ended: (order.append(name), ended(*args))[1]
-    await children.stop()
+        notes.append(asyncio.create_task(note(child)))
+    assert await children.stop() == []
+    await asyncio.gather(*notes)
     assert order == ["three", "two", "one"]
     assert [child.process.returncode for child in children._all] == [-signal.SIGTERM] * 3
 
@@ -42,7 +49,7 @@ async def test_a_child_that_does_not_listen_to_sigterm_is_killed(tmp_path: Path)
     child = start(children, "deaf", DEAF)
     await children.listening(child)
     children.hurry.set()
-    await children.stop()
+    assert await children.stop() == ["deaf"]
     assert child.process.returncode == -signal.SIGKILL
 
 

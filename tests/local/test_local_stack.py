@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
-from laptop_processes import ask
-from py_ecc.bls import G2ProofOfPossession
+from laptop_processes import ask, control
+from py_ecc.bls import ciphersuites
 
 from cli.local import measure, stack_files
 from cli.local.kms_state import KmsState
@@ -37,6 +38,7 @@ from signatory.nitro import attestation
 
 SIGNATORY = (sys.executable, "-I", "-m", "cli.signatory", "dev")
 ANYWHERE = ("--address", "127.0.0.1:0", "--utility-address", "127.0.0.1:0")
+POP: Any = ciphersuites.G2ProofOfPossession
 MESSAGE = b"\x03" + bytes(32) + b"\x11" + (5).to_bytes(4, "big") + b"hello"
 
 TREE_SEAM = """
@@ -127,6 +129,13 @@ def served(command: tuple[str, ...], base: Path) -> Iterator[Stack]:
             assert stack.end() == (0, "")
 
 
+def until_there(process: subprocess.Popen[bytes], path: Path) -> None:
+    """Poll for a file that the process makes."""
+    while not path.exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+
+
 def refused(base: Path, *options: str) -> str:
     """What `signatory dev` says when it ends with 1 by itself."""
     command = (*SIGNATORY, "--base-dir", str(base), *options)
@@ -190,7 +199,7 @@ def ecdsa_verifies(curve: ec.EllipticCurve) -> Callable[[bytes, bytes, bytes], N
 
 
 def bls_verifies(public: bytes, message: bytes, signature: bytes) -> None:
-    if not G2ProofOfPossession.Verify(public[-48:], message, signature[-96:]):
+    if not POP.Verify(public[-48:], message, signature[-96:]):
         raise InvalidSignature
 
 
@@ -222,7 +231,7 @@ def test_the_tz4_key_proves_possession(stack: Stack) -> None:
     status, answer = stack.request("GET", f"/bls_prove_possession/{stack.told['keys']['tz4']}")
     assert status == 200, answer
     proof = base58.b58decode_check(answer["bls_prove_possession"])[-96:]
-    assert G2ProofOfPossession.PopVerify(stack.public_key("tz4")[-48:], proof)
+    assert POP.PopVerify(stack.public_key("tz4")[-48:], proof)
 
 
 def test_the_line_it_prints_signs(stack: Stack) -> None:
@@ -276,10 +285,51 @@ async def test_a_wrong_pcr0_in_the_key_policy_closes_the_vault_and_says_why(stac
     kept.add_key(identity.key_id, wrong)
     try:
         with pytest.raises(SignatoryError, match="AccessDenied"):
-            await ensure_keys(layout.config)
+            await ensure_keys(layout.config, layout.keys)
     finally:
         kept.add_key(identity.key_id, key.policy)
-    assert sorted(await ensure_keys(layout.config)) == sorted(stack.told["keys"].values())
+    keys, shown = await ensure_keys(layout.config, layout.keys)
+    assert shown == stack.told["keys"]
+    assert sorted(keys) == sorted(shown.values())
+
+
+@pytest.mark.parametrize(
+    ("emulator", "command", "reason"),
+    [
+        ("kms", {"do": "plaintext", "operation": "Decrypt"}, "without CiphertextForRecipient"),
+        ("kms", {"do": "fail", "operation": "Decrypt", "error": "ExpiredTokenException"}, "ExpiredToken"),
+        ("nsm", {"do": "fail", "operation": "Attestation", "error": "InternalError"}, "InternalError"),
+    ],
+)
+async def test_an_emulator_that_misbehaves_closes_the_vault_and_no_key_is_made_anew(
+    stack: Stack, base: Path, emulator: str, command: dict[str, str], reason: str
+) -> None:
+    layout = Layout.prepare(base)
+    told = layout.socket(f"{emulator}-control").removeprefix("unix:")
+    before = control(layout.socket("kms-control").removeprefix("unix:"), do="status")["calls"]["Encrypt"]
+    assert control(told, times=1000, **command) == {"ok": True}
+    try:
+        with pytest.raises(SignatoryError, match=reason):
+            await ensure_keys(layout.config, layout.keys)
+    finally:
+        control(told, do="clear")
+    after = control(layout.socket("kms-control").removeprefix("unix:"), do="status")["calls"]["Encrypt"]
+    assert after == before
+    assert stack.sign("tz1", MESSAGE)
+
+
+def test_a_key_that_cannot_be_loaded_is_an_error_and_not_made_anew(tmp_path: Path) -> None:
+    base = tmp_path / "dev"
+    with running(base) as first:
+        lost = first.told["keys"]["tz1"]
+    stored = base / "enclave_keys.json"
+    whole = stored.read_bytes()
+    kept = [each for each in json.loads(whole) if each["public_key_hash"] != lost]
+    stored.write_text(json.dumps(kept))
+    assert f"cannot load {lost}" in refused(base, *ANYWHERE)
+    stored.write_bytes(whole)
+    with running(base) as second:
+        assert second.told["keys"]["tz1"] == lost
 
 
 def test_the_same_keys_come_back_and_nothing_is_left_behind(tmp_path: Path) -> None:
@@ -359,8 +409,7 @@ def test_quiet_prints_nothing(tmp_path: Path) -> None:
     base = tmp_path / "dev"
     command = (*SIGNATORY, "--base-dir", str(base), *ANYWHERE, "--quiet")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        while not (base / "dev.json").exists():
-            assert process.poll() is None
+        until_there(process, base / "dev.json")
         process.terminate()
         assert process.communicate(timeout=60) == (b"", b"")
     assert process.returncode == 0
@@ -370,8 +419,7 @@ def test_a_stop_in_the_middle_of_the_start_leaves_nothing(tmp_path: Path) -> Non
     base = tmp_path / "dev"
     command = (*SIGNATORY, "--base-dir", str(base), *ANYWHERE)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        while not (base / "logs" / "kms.log").exists():
-            assert process.poll() is None
+        until_there(process, base / "logs" / "kms.log")
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=60) == (b"", b"")
     assert process.returncode == 0

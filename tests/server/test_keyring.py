@@ -10,7 +10,7 @@ from signatory.crypto.curves import KeyType
 from signatory.errors import NotFoundError, UnavailableError
 from signatory.keyring import Keyring
 from signatory.limits import KeyringLimits
-from signatory.vault import Readiness
+from signatory.vault import Readiness, VaultKey
 
 ED, SECP = PAIRS[KeyType.ED25519], PAIRS[KeyType.SECP256K1]
 
@@ -102,6 +102,20 @@ async def test_a_vault_that_hangs_at_opening_or_listing_holds_nobody_up() -> Non
     assert keyring.readiness()["hanging"].reason == "it did not open within 0.01 s"
     assert hanging.closed == 1
     assert (await keyring.find(TZ2)).vault is working
+    await keyring.close()
+
+
+async def test_a_driver_with_a_mistake_in_it_takes_nobody_down() -> None:
+    class Mistaken(ScriptedVault):
+        async def list(self) -> list[VaultKey]:
+            raise KeyError("a secret")
+
+    keyring = Keyring([registration("mistaken", Mistaken(ED)), registration("working", ScriptedVault(SECP))])
+    await keyring.start()
+    assert (await keyring.find(TZ2)).vault_name == "working"
+    reason = keyring.readiness()["mistaken"].reason
+    assert "KeyError" in reason
+    assert "a secret" not in reason
     await keyring.close()
 
 

@@ -109,5 +109,6 @@ def test_the_first_invalid_byte_wins_over_the_odd_length() -> None:
 def test_answers_escape_what_go_escapes() -> None:
     text = "<a href='x'>&`\u2028\u2029\x03\n\t\"\\é\ud800"
     assert encode({"msg": text}) == (
-        b'{"msg":"\\u003ca href=\'x\'\\u003e\\u0026`\\u2028\\u2029\\u0003\\n\\t\\"\\\\\xc3\xa9\xef\xbf\xbd"}\n'
+        b'{"msg":"\\u003ca href=\'x\'\\u003e\\u0026`'
+        b'\\u2028\\u2029\\u0003\\n\\t\\"\\\\\xc3\xa9\xef\xbf\xbd"}\n'
     )

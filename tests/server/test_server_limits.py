@@ -43,6 +43,15 @@ async def test_chunks_that_never_end_are_408() -> None:
         assert (await client.reply()).status == 408
 
 
+async def test_a_connection_whose_request_was_refused_by_its_path_alone_may_stay_idle() -> None:
+    async with serving(limits=Limits(read=0.02)) as running:
+        client = await running.client()
+        assert (await client.ask("POST", "/keys/nonsense", b'"03"')).status == 400
+        (connection,) = running.daemon._listeners[0][1]._own()
+        connection.check(asyncio.get_running_loop().time() + 5)
+        assert (await client.ask("GET", "/authorized_keys")).status == 200
+
+
 async def test_a_connection_that_says_nothing_ends_after_the_idle_time() -> None:
     async with serving(limits=Limits(idle=0.05)) as running:
         client = await running.client()

@@ -1,5 +1,6 @@
 """Vaults to test: each driver as a rig that can be opened again and again, with its real processes."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -99,3 +100,10 @@ def nitro_rig(folder: Path, **changed: Any) -> Rig:
 
 
 Opened = Callable[[Rig], Awaitable[Vault]]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what another task or process does."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - nobody else would set an event
+            await asyncio.sleep(0.001)

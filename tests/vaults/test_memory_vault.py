@@ -11,7 +11,8 @@ from vaults.memory import MemoryVault
 
 
 async def test_nothing_is_a_vault_without_keys(tmp_path: Path, opened: Opened) -> None:
-    for config in (None, []):
+    configs: tuple[list[str] | None, ...] = (None, [])
+    for config in configs:
         vault = await opened(
             Rig("mem", MemoryVault, MemoryVault.Config.model_validate(config), context(tmp_path))
         )

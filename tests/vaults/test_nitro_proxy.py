@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from rigs import until
 
 from signatory.errors import UnavailableError
 from signatory.net.vsock import Address
@@ -119,10 +120,10 @@ async def test_the_name_is_resolved_for_every_connection(
 
 
 async def test_one_connection_too_many_is_closed_at_once(short_folder: Path, far: Far) -> None:
-    async with proxied(short_folder, await far(echo_at_the_end), connections=1):
+    async with proxied(short_folder, await far(echo_at_the_end), connections=1) as proxy:
         reader, writer = await dial(short_folder)
         writer.write(b"held")
-        await asyncio.sleep(0)
+        await until(lambda: bool(proxy._pipes))
         extra_reader, extra_writer = await dial(short_folder)
         with contextlib.suppress(ConnectionError):
             assert await extra_reader.read() == b""
@@ -138,9 +139,7 @@ async def test_a_connection_with_nothing_to_say_is_ended(short_folder: Path, far
         with contextlib.suppress(ConnectionError):
             assert await reader.read() == b""
         writer.close()
-        async with asyncio.timeout(5):
-            while proxy._pipes:  # noqa: ASYNC110 - the task removes itself
-                await asyncio.sleep(0)
+        await until(lambda: not proxy._pipes)
 
 
 async def test_an_address_that_another_proxy_serves_is_used_and_taken_over_when_it_is_gone(
@@ -152,9 +151,7 @@ async def test_an_address_that_another_proxy_serves_is_used_and_taken_over_when_
     async with proxied(short_folder, port, takeover=0.001) as second:
         assert second.served_elsewhere
         await first.close()
-        async with asyncio.timeout(5):
-            while second.served_elsewhere:  # noqa: ASYNC110 - a look at intervals is what is tested
-                await asyncio.sleep(0.001)
+        await until(lambda: not second.served_elsewhere)
         reader, writer = await dial(short_folder)
         writer.write(b"taken over")
         writer.write_eof()
@@ -185,9 +182,7 @@ async def test_closing_ends_the_pipes_under_way_and_may_be_done_twice(short_fold
     async with proxied(short_folder, await far(echo_at_the_end)) as proxy:
         reader, writer = await dial(short_folder)
         writer.write(b"x")
-        async with asyncio.timeout(5):
-            while not proxy._pipes:  # noqa: ASYNC110 - the task adds itself
-                await asyncio.sleep(0)
+        await until(lambda: bool(proxy._pipes))
         await proxy.close()
         with contextlib.suppress(ConnectionError):
             assert await reader.read() == b""

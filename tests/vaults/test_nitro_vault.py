@@ -11,7 +11,7 @@ import pytest
 from fake_enclave import SEAL, FakeEnclave, FakeKey
 from independent import verifies
 from real import Processes, end
-from rigs import CALL, KEY_ARN, Opened, nitro_config, nitro_rig
+from rigs import CALL, KEY_ARN, Opened, nitro_config, nitro_rig, until
 
 from signatory.crypto import keypair
 from signatory.crypto.curves import KeyType, Purpose, SigningVersion
@@ -40,12 +40,6 @@ def _quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 async def signs(vault: Vault, key: VaultKey) -> bool:
     signature = await vault.sign(key, MESSAGE, LATEST, CALL)
     return verifies(key.public_key.type.value, key.public_key.data, MESSAGE, signature)
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - it waits for what another process does
-            await asyncio.sleep(0.001)
 
 
 async def test_a_birth_is_stored_in_signatory_s_form_for_tz1_to_tz4_and_in_ours_for_the_rest(

@@ -79,23 +79,22 @@ class Proxy:
                     logger.info("The proxy at %s is served by this process now", self.local)
                     return
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is None or len(self._pipes) >= self.limits.connections:
-            logger.warning(
-                "The proxy at %s has %d connections; one more is refused", self.local, len(self._pipes)
-            )
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Not a coroutine: a connection must be known, and be closed, even if its task never gets to run."""
+        if len(self._pipes) >= self.limits.connections:
+            logger.warning("The proxy at %s has %d connections and refuses one", self.local, len(self._pipes))
             writer.transport.abort()
             return
+        task = asyncio.create_task(self._pipe(reader, writer))
         self._pipes.add(task)
-        try:
-            with contextlib.suppress(
-                asyncio.CancelledError
-            ):  # only `close` cancels; asyncio 3.11 would complain
-                await self._pipe(reader, writer)
-        finally:
+
+        def ended(task: asyncio.Task[None]) -> None:
             self._pipes.discard(task)
             writer.transport.abort()
+            if not task.cancelled() and (error := task.exception()) is not None:
+                logger.error("A connection of the proxy broke", exc_info=error)
+
+        task.add_done_callback(ended)
 
     async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         host, port = self.remote
