@@ -73,7 +73,8 @@ def _serve(*, list_keys: bool) -> None:
 
 
 async def _run(found: Config, registrations: list[Registration], *, list_keys: bool) -> None:
-    keyring = Keyring(registrations)
+    pins = {key: entry.vault for key, entry in found.tezos.items() if entry and entry.vault}
+    keyring = Keyring(registrations, pins=pins)
     daemon = Daemon(found, keyring, _watermark(found))
     if await _started(daemon):
         if list_keys:

@@ -1,14 +1,14 @@
 """The errors of the product: one root, one family for each way a request can end.
 
-An error says what happened, keeps its facts as attributes and may carry a hint: what to do about it. It knows neither
-HTTP statuses nor exit codes; the edges map `kind` to them. No secret ever enters the text of an error.
+An error says what happened, keeps its facts as attributes and may carry a hint: what to do about it. It
+knows neither HTTP statuses nor exit codes; the edges map `kind` to them. No secret ever enters its text.
 """
 
 from typing import ClassVar
 
 
 class SignatoryError(Exception):
-    """The root. `kind` is the stable word of the family; `hint`, when there is one, is a sentence saying what to do."""
+    """The root. `kind` is the stable word of the family; `hint`, when there is one, says what to do."""
 
     kind: ClassVar[str] = "internal"
 

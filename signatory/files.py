@@ -11,7 +11,7 @@ from signatory.errors import ConfigError, UnavailableError
 
 
 def replace_durably(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Make `path` hold exactly `data`, now and after a power cut: write beside, sync, rename, sync the folder.
+    """Make `path` hold exactly `data`, also after a power cut: write beside, sync, rename, sync the folder.
 
     Raises UnavailableError; the old content then stands and nothing is left beside it.
     """
@@ -43,7 +43,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder of mode 0700 (parents too), or check that an existing one is a folder of ours and close it to others.
+    """Make a folder of mode 0700, parents too; one that exists must be ours and is closed to others.
 
     Raises ConfigError when somebody else owns it, when it is not a folder, or when it cannot be made.
     """
@@ -63,7 +63,7 @@ def private_folder(path: Path) -> Path:
 
 @contextlib.contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold a lock that one process at a time can hold; it ends with the process. Waits for the present holder.
+    """Hold a lock that one process at a time can hold; it ends with the process. Waits for its holder.
 
     Raises UnavailableError when the lock file cannot be made.
     """
@@ -73,7 +73,10 @@ def exclusive(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def locked(path: Path, *, wait: bool) -> Iterator[None]:
-    """Hold the lock at `path` (a file, made where absent, or a folder). Raises UnavailableError when held and not `wait`."""
+    """Hold the lock at `path`: a file, made where absent, or a folder.
+
+    Raises UnavailableError when another process holds it and not `wait`.
+    """
     try:
         if path.is_dir():
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -1,7 +1,8 @@
 """What a vault is: something that holds keys, signs with them, and never gives them away.
 
-A driver implements `Vault` and, where it can, the small Protocols after it; callers find these by `isinstance`. There is
-no base class. Drivers raise only errors of `signatory.errors`; whatever else went wrong is mapped at their own edge.
+A driver implements `Vault` and, where it can, the small Protocols after it; callers find these by
+`isinstance`. There is no base class. Drivers raise only errors of `signatory.errors`; whatever else went
+wrong is mapped at their own edge.
 """
 
 from collections.abc import Callable, Sequence
@@ -51,8 +52,8 @@ class Readiness:
 class VaultContext:
     """What the composition gives a driver beside its own configuration.
 
-    `password` asks the operator (or a password file) for the secret that the prompt names; it raises ConfigError where
-    nobody can be asked. `serving` is true only inside `signatory serve`.
+    `password` asks the operator for the secret that the prompt names; it raises ConfigError where nobody can
+    be asked. `serving` is true only inside `signatory serve`.
     """
 
     name: str
@@ -83,8 +84,8 @@ class Vault(Protocol):
     async def sign(self, key: VaultKey, message: bytes, version: SigningVersion, call: Call) -> bytes:
         """Sign the whole message (hashing is the vault's business); the signature in wire form.
 
-        Raises NotFoundError, UnavailableError (also past `call.timeout`), MalformedError, IntegrityError. A cancelled
-        call leaves nothing behind that could meet another call.
+        Raises NotFoundError, UnavailableError (also past `call.timeout`), MalformedError, IntegrityError. A
+        cancelled call leaves nothing behind that could meet another call.
         """
         ...
 
@@ -120,13 +121,16 @@ class Importer(Protocol):
     """A vault that takes keys made elsewhere."""
 
     async def import_key(self, pair: KeyPair, call: Call) -> VaultKey:
-        """Take the key; when this returns, it is stored durably and was read back. Raises MalformedError for a duplicate."""
+        """Take the key; when this returns, it is stored durably and was read back.
+
+        Raises MalformedError for a duplicate.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """One entry under `vaults:`: the driver that was named, its validated configuration, and what it is opened with."""
+    """One entry under `vaults:`: the driver, its validated configuration, and what it is opened with."""
 
     name: str
     driver: type[Vault]

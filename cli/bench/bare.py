@@ -1,7 +1,8 @@
 """The yardstick of the bench: the least that a Python signer over HTTP can be.
 
-One aiohttp handler that reads a JSON string of hex, hashes it, signs it with ed25519, verifies the signature and answers in
-Base58. No policy, no watermark, no metrics, no limits, no log. Run as `python -m cli.bench.bare`; it prints its address.
+One aiohttp handler that reads a JSON string of hex, hashes it, signs it with ed25519, verifies the signature
+and answers in Base58. No policy, no watermark, no metrics, no limits, no log. Run as
+`python -m cli.bench.bare`; it prints its address.
 """
 
 import asyncio

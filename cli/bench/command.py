@@ -1,5 +1,6 @@
 """`signatory-cli bench`."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -9,9 +10,9 @@ from signatory.files import replace_durably
 
 
 @click.command(help="Measure this machine: a bare handler beside the daemon over every vault, in one run.")
-@click.option("--seconds", default=3.0, show_default=True, type=click.FloatRange(0.1, 600), help="Length of one load.")
+@click.option("--seconds", default=3.0, show_default=True, type=click.FloatRange(0.1, 600), help="One load.")
 @click.option("--clients", default="1,16,64", show_default=True, help="Numbers of keep-alive clients.")
-@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1, 99), help="Repetitions; the median counts.")
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1, 99), help="The median counts.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures here as JSON.")
 def bench(seconds: float, clients: str, rounds: int, json_path: Path | None) -> None:
     """Run the bench and print its tables."""
@@ -21,7 +22,7 @@ def bench(seconds: float, clients: str, rounds: int, json_path: Path | None) -> 
         counts = [int(text) for text in clients.split(",")]
     except ValueError as error:
         raise click.BadParameter("numbers, separated by commas", param_hint="--clients") from error
-    result = run.run(seconds, counts, rounds, lambda text: click.echo(f"  {text}", err=True))
+    result = asyncio.run(run.bench(seconds, counts, rounds, lambda text: click.echo(f"  {text}", err=True)))
     if json_path is not None:
         replace_durably(json_path, json.dumps(result.as_json(), indent=2).encode() + b"\n")
     click.echo(report.markdown(result))

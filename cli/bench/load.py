@@ -43,7 +43,8 @@ class _Client(asyncio.Protocol):
 
     def _send(self) -> None:
         self._sent = time.perf_counter()
-        self._transport.write(self._request)  # type: ignore[attr-defined]  # TCP gives a full transport
+        assert isinstance(self._transport, asyncio.Transport)  # noqa: S101 - what TCP gives
+        self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -51,7 +52,11 @@ class _Client(asyncio.Protocol):
         if head < 0:
             return
         length = self._buffer.lower().find(_LENGTH, 0, head)
-        size = int(self._buffer[length + len(_LENGTH) : self._buffer.find(b"\r\n", length)]) if length >= 0 else 0
+        size = (
+            int(self._buffer[length + len(_LENGTH) : self._buffer.find(b"\r\n", length)])
+            if length >= 0
+            else 0
+        )
         if len(self._buffer) < head + len(_HEAD_END) + size:
             return
         now = time.perf_counter()
@@ -78,14 +83,18 @@ def sign_request(address: str, key_id: str, message: bytes) -> bytes:
 
 
 async def measure(address: str, request: bytes, clients: int, seconds: float) -> Measured:
-    """Load `address` (host:port) with `clients` connections for `seconds`. Raises UnavailableError when nothing answers."""
+    """Load `address` (host:port) with `clients` connections for `seconds`.
+
+    Raises UnavailableError when nothing answers.
+    """
     host, _, port = address.rpartition(":")
     loop = asyncio.get_running_loop()
     start = time.perf_counter()
     tally = _Tally(start + seconds)
     try:
         pairs = [
-            await loop.create_connection(lambda: _Client(request, tally), host, int(port)) for _ in range(clients)
+            await loop.create_connection(lambda: _Client(request, tally), host, int(port))
+            for _ in range(clients)
         ]
     except OSError as error:
         raise UnavailableError(f"nothing answers at {address}: {error.strerror}") from error

@@ -2,12 +2,18 @@
 
 from cli.bench.run import Report
 
-_HEAD = "| server | key | clients | per second | p50 ms | p99 ms | of bare | not 200 |\n|---|---|---:|---:|---:|---:|---:|---:|"
+_HEAD = """\
+| server | key | clients | per second | p50 ms | p99 ms | of bare | not 200 |
+|---|---|---:|---:|---:|---:|---:|---:|"""
 
 
 def markdown(report: Report) -> str:
     """The whole report as Markdown tables."""
-    lines = [f"{report.machine}; Python {report.python}; {report.seconds:g} s a load.", "", _HEAD]
+    lines = [
+        f"{report.machine}; Python {report.python}; {report.seconds:g} s a load, median of {report.rounds}.",
+        "",
+        _HEAD,
+    ]
     for row in report.rows:
         one = row.measured
         lines.append(

@@ -1,11 +1,10 @@
 """The bench: one run, everything beside the bare handler of the same run."""
 
-import asyncio
 import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,16 +16,21 @@ from signatory.crypto.keypair import KeyPair, Verifier
 
 MESSAGE = bytes.fromhex(
     # 03, a branch, one transaction of 1 mutez between two tz1 accounts
-    "03" + "8fcf233671b6a04fcf679d2a381c2544ea6c1ea29ba6157776ed842426e5cab8"
-    "6c" + "0002298c03ed7d454a101eb7022bc95f7e5f41ac78" + "d30b" + "01" + "f44d" + "ac02" + "01"
-    "0000" + "b2e19a9e74440d86c59f13dab8a18ff873e889ea" + "00"
+    "038fcf233671b6a04fcf679d2a381c2544ea6c1ea29ba6157776ed842426e5cab8"
+    "6c0002298c03ed7d454a101eb7022bc95f7e5f41ac78d30b01f44dac0201"
+    "0000b2e19a9e74440d86c59f13dab8a18ff873e889ea00"
 )
 """A generic request: what policy decodes and judges in each measured call."""
+
+FAMILY_CLIENTS = 16
+"""Clients of the loads that compare the families."""
+DAEMONS = (("mem", "warn"), ("mem", "info"), ("file", "warn"))
+"""Vault driver and log level of each daemon that is loaded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table: what was loaded, what came out, and its rate beside the bare handler's at that load."""
+    """One line of the table: what was loaded, what came out, and its rate beside the bare handler's."""
 
     name: str
     key: str
@@ -41,6 +45,7 @@ class Report:
     machine: str
     python: str
     seconds: float
+    rounds: int
     rows: list[Row] = field(default_factory=list)
     seam: dict[str, dict[str, float]] = field(default_factory=dict)
     facts: dict[str, float] = field(default_factory=dict)
@@ -50,82 +55,87 @@ class Report:
         return asdict(self)
 
 
-async def bench(seconds: float, clients: list[int], rounds: int, progress: Callable[[str], None]) -> Report:
-    """Run the whole bench. Each load is repeated `rounds` times beside a fresh bare one; the median rate counts."""
-    report = Report(_machine(), platform.python_version(), seconds)
+@dataclass(slots=True)
+class _Bench:
+    """One run under way: how long and how often, and the yardstick that answers beside everything."""
+
+    report: Report
+    clients: Sequence[int]
+    yardstick: servers.Server
+    progress: Callable[[str], None]
+
+    async def ladder(self, title: str, server: servers.Server) -> None:
+        """Ed25519 with each number of clients."""
+        for count in self.clients:
+            await self._row(title, KeyType.ED25519, server, count)
+
+    async def families(self, title: str, server: servers.Server) -> None:
+        """Every other family with a Tezos form."""
+        for key in servers.HTTP_TYPES[1:]:
+            await self._row(title, key, server, FAMILY_CLIENTS)
+
+    async def _row(self, title: str, key: KeyType, server: servers.Server, clients: int) -> None:
+        """Load bare handler and server by turns, so that a slow moment hits both; the medians count."""
+        self.progress(f"{title}, {key.value}, {clients} clients")
+        report, base, mine = self.report, [], []
+        for _ in range(report.rounds):
+            base.append(await self._load(self.yardstick, KeyType.ED25519, clients))
+            mine.append(await self._load(server, key, clients))
+        bare, median = _median(base), _median(mine)
+        report.rows.append(Row("bare aiohttp handler", KeyType.ED25519.value, bare, 1.0))
+        report.rows.append(Row(title, key.value, median, median.rate / bare.rate))
+
+    async def _load(self, server: servers.Server, key: KeyType, clients: int) -> Measured:
+        request = sign_request(server.address, server.keys[key], MESSAGE)
+        return await measure(server.address, request, clients, self.report.seconds)
+
+
+async def bench(
+    seconds: float, clients: Sequence[int], rounds: int, progress: Callable[[str], None]
+) -> Report:
+    """Run the whole bench: each load lasts `seconds` and is repeated `rounds` times beside a bare one."""
+    report = Report(_machine(), platform.python_version(), seconds, rounds)
     keys = servers.new_keys()
-    load_core, server_core = _cores()
-    os.sched_setaffinity(0, load_core)
+    everywhere = os.sched_getaffinity(0)
     with tempfile.TemporaryDirectory(prefix="signatory-bench-") as name:
         folder = Path(name)
+        report.facts["start_to_first_signature_seconds"] = await _first_signature(folder / "first", keys)
         async with servers.bare() as yardstick:
+            run = _Bench(report, clients, yardstick, progress)
+            load_core, server_core = _cores(everywhere)
+            os.sched_setaffinity(0, load_core)
             servers.pin(yardstick.pid, server_core)
-            for driver, log in (("mem", "warn"), ("mem", "info"), ("file", "warn")):
+            for driver, log in DAEMONS:
                 async with servers.daemon(folder / driver / log, driver, log, keys) as server:
                     servers.pin(server.pid, server_core)
-                    title = f"{driver} vault, log={log}"
-                    if log == "warn":
-                        report.facts[f"{driver}_start_to_ready_seconds"] = server.seconds_to_ready
-                    for count in clients:
-                        progress(f"{title}, {count} clients")
-                        await _pair(report, title, KeyType.ED25519, yardstick, server, count, seconds, rounds)
-                    if (driver, log) == ("mem", "warn"):
-                        for key in servers.HTTP_TYPES[1:]:
-                            progress(f"{title}, {key.value}")
-                            await _pair(report, title, key, yardstick, server, 16, seconds, 1)
-                        report.facts["mem_resident_megabytes"] = servers.resident_megabytes(server.pid)
-            progress("nitro vault")
-            async with servers.laptop(folder / "laptop") as server:
-                os.sched_setaffinity(0, load_core | server_core)
-                for count in clients:
-                    progress(f"nitro vault, {count} clients")
-                    await _pair(
-                        report, "nitro vault (unix socket)", KeyType.ED25519, yardstick, server, count, seconds, rounds
+                    await run.ladder(f"{driver} vault, log={log}", server)
+                    if (driver, log) == DAEMONS[0]:
+                        await run.families(f"{driver} vault, log={log}", server)
+                    report.facts[f"{driver}_{log}_resident_megabytes"] = servers.resident_megabytes(
+                        server.pid
                     )
-                for key in servers.HTTP_TYPES[1:]:
-                    progress(f"nitro vault, {key.value}")
-                    await _pair(report, "nitro vault (unix socket)", key, yardstick, server, 16, seconds, 1)
+            # Daemon and enclave are two processes: with the load they share the whole machine.
+            os.sched_setaffinity(0, everywhere)
+            servers.pin(yardstick.pid, everywhere)
+            async with servers.laptop(folder / "laptop") as server:
+                await run.ladder("nitro vault (unix socket)", server)
+                await run.families("nitro vault (unix socket)", server)
     progress("the vault seam")
-    report.facts["first_signature_seconds"] = await _first_signature(keys)
     report.seam = {key.value: _seam(pair, seconds / 4) for key, pair in keys.items()}
     return report
-
-
-async def _pair(
-    report: Report,
-    title: str,
-    key: KeyType,
-    yardstick: servers.Server,
-    server: servers.Server,
-    clients: int,
-    seconds: float,
-    rounds: int,
-) -> None:
-    """Load bare handler and server by turns; keep the median of each, so that a slow moment hits both."""
-    base_request = sign_request(yardstick.address, "tz1", MESSAGE)
-    request = sign_request(server.address, server.keys[key], MESSAGE)
-    base, mine = [], []
-    for _ in range(rounds):
-        base.append(await measure(yardstick.address, base_request, clients, seconds))
-        mine.append(await measure(server.address, request, clients, seconds))
-    bare, median = _median(base), _median(mine)
-    if not any(row.name == "bare aiohttp handler" and row.measured.clients == clients for row in report.rows):
-        report.rows.append(Row("bare aiohttp handler", KeyType.ED25519.value, bare, 1.0))
-    report.rows.append(Row(title, key.value, median, median.rate / bare.rate))
 
 
 def _median(measured: list[Measured]) -> Measured:
     return sorted(measured, key=lambda one: one.rate)[len(measured) // 2]
 
 
-async def _first_signature(keys: dict[KeyType, KeyPair]) -> float:
-    """Seconds from the start of the daemon's process to the first byte-complete 200."""
-    with tempfile.TemporaryDirectory(prefix="signatory-bench-") as name:
-        before = time.perf_counter()
-        async with servers.daemon(Path(name) / "first", "mem", "warn", keys) as server:
-            request = sign_request(server.address, server.keys[KeyType.ED25519], MESSAGE)
-            await measure(server.address, request, 1, 0.0)
-            return time.perf_counter() - before
+async def _first_signature(folder: Path, keys: dict[KeyType, KeyPair]) -> float:
+    """Seconds from before the daemon's process exists to its first complete 200."""
+    before = time.perf_counter()
+    async with servers.daemon(folder, "mem", "warn", keys) as server:
+        request = sign_request(server.address, server.keys[KeyType.ED25519], MESSAGE)
+        await measure(server.address, request, 1, 0.0)
+        return time.perf_counter() - before
 
 
 def _seam(pair: KeyPair, seconds: float) -> dict[str, float]:
@@ -155,12 +165,7 @@ def _machine() -> str:
     return f"{len(os.sched_getaffinity(0))} x {model}, {platform.system()} {platform.release()}"
 
 
-def _cores() -> tuple[set[int], set[int]]:
+def _cores(everywhere: set[int]) -> tuple[set[int], set[int]]:
     """One core for the load and another for the server, where there are two; else both share."""
-    cores = sorted(os.sched_getaffinity(0))
-    return ({cores[-1]}, {cores[0]}) if len(cores) > 1 else (set(cores), set(cores))
-
-
-def run(seconds: float, clients: list[int], rounds: int, progress: Callable[[str], None]) -> Report:
-    """`bench` for a caller without a loop."""
-    return asyncio.run(bench(seconds, clients, rounds, progress))
+    cores = sorted(everywhere)
+    return ({cores[-1]}, {cores[0]}) if len(cores) > 1 else (everywhere, everywhere)

@@ -1,4 +1,4 @@
-"""The processes that the bench loads: the bare handler, the daemon over each vault, the whole laptop stack."""
+"""The processes that the bench loads: the bare handler, the daemon over each vault, the laptop stack."""
 
 import asyncio
 import contextlib
@@ -104,9 +104,7 @@ async def laptop(folder: Path) -> AsyncIterator[Server]:
     with _process(command) as process:
         started = time.perf_counter()
         await _ready(utility, process, folder / "logs")
-        while not (folder / "dev.json").exists():
-            await asyncio.sleep(0.05)
-        found = json.loads((folder / "dev.json").read_text("utf-8"))["keys"]
+        found = await asyncio.to_thread(_keys_of, folder / "dev.json")
         ids = {key: found[f"tz{number}"] for number, key in enumerate(HTTP_TYPES, start=1)}
         yield Server(address, ids, process.pid, time.perf_counter() - started)
 
@@ -133,19 +131,29 @@ async def _ready(utility: str, process: "subprocess.Popen[bytes]", log: Path) ->
     deadline = time.monotonic() + READY_WITHIN
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise UnavailableError(f"the process under load ended with {process.returncode}", hint=f"see {log}")
+            text = f"the process under load ended with {process.returncode}"
+            raise UnavailableError(text, hint=f"see {log}")
         if await asyncio.to_thread(_healthy, utility):
             return
         await asyncio.sleep(0.01)
-    raise UnavailableError(f"the process under load was not ready within {READY_WITHIN:g} s", hint=f"see {log}")
+    text = f"the process under load was not ready within {READY_WITHIN:g} s"
+    raise UnavailableError(text, hint=f"see {log}")
 
 
 def _healthy(utility: str) -> bool:
     try:
-        with urllib.request.urlopen(f"http://{utility}/healthz", timeout=2) as answer:  # noqa: S310  # our own loopback URL
+        with urllib.request.urlopen(f"http://{utility}/healthz", timeout=2) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
+
+
+def _keys_of(path: Path) -> dict[str, str]:
+    """The keys that `signatory dev` wrote down; it does so just after it is healthy."""
+    deadline = time.monotonic() + READY_WITHIN
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return dict(json.loads(path.read_text("utf-8"))["keys"])
 
 
 def _free_ports(count: int) -> list[int]:
@@ -160,7 +168,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 def pin(pid: int, cores: set[int]) -> None:
-    """Keep a process on some cores where the machine has more than one, so that load and server do not share."""
+    """Keep a process on some cores where there are several, so that load and server do not share one."""
     if len(os.sched_getaffinity(0)) > 1:
         with contextlib.suppress(ProcessLookupError):
             os.sched_setaffinity(pid, cores)

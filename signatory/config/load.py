@@ -204,12 +204,9 @@ def _across(tree: Mapping[str, Any]) -> list[Problem]:
     problems = []
     for key, settings in keys.items() if isinstance(keys, dict) else ():
         name = settings.get("vault") if isinstance(settings, dict) else None
-        if not isinstance(name, str) or (name in vaults and len(vaults) == 1):
-            continue
-        text = "tying a key to one of several vaults is not available in this version; remove it"
-        if name not in vaults:
+        if isinstance(name, str) and name not in vaults:
             text = f"there is no vault `{shown(name)}`{suggestion(name, vaults)}"
-        problems.append(Problem(("tezos", key, "vault"), text))
+            problems.append(Problem(("tezos", key, "vault"), text))
     return problems
 
 

@@ -1,4 +1,4 @@
-"""Stream addresses with and without vsock: `vsock://CID:PORT`, `unix:/path`, `tcp://HOST:PORT`, for both ends.
+"""Stream addresses with and without vsock, for both ends: `vsock://CID:PORT`, `unix:/path`, `tcp://HOST:PORT`.
 
 Standard library only: the enclave's program uses it too.
 """
@@ -11,7 +11,6 @@ import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from signatory.errors import ConfigError, UnavailableError
@@ -53,7 +52,9 @@ class Address:
                 return cls("vsock", str(cid), int(match[2]))
         if (match := _TCP.fullmatch(text)) and 0 <= int(match[2]) <= 65535:
             return cls("tcp", match[1].strip("[]"), int(match[2]))
-        raise ConfigError(f"{text!r} is not an address", hint="use vsock://CID:PORT, unix:/path or tcp://HOST:PORT")
+        raise ConfigError(
+            f"{text!r} is not an address", hint="use vsock://CID:PORT, unix:/path or tcp://HOST:PORT"
+        )
 
     def __str__(self) -> str:
         if self.family == "unix":
@@ -85,7 +86,10 @@ class CappedVsock(socket.socket):
         return CappedVsock(descriptor), peer
 
 
-async def connect(address: Address, timeout: float) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def connect(  # the limit is an argument, so that each caller names its own in its error
+    address: Address,
+    timeout: float,  # noqa: ASYNC109 - see above
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Open a stream within `timeout` seconds. Raises UnavailableError naming the address."""
     try:
         async with asyncio.timeout(timeout):
@@ -124,27 +128,27 @@ async def listen(handler: StreamHandler, address: Address) -> asyncio.Server:
             except BaseException:
                 sock.close()
                 raise
-        return await _listen_unix(handler, Path(address.host))
+        return await _listen_unix(handler, address.host)
     except OSError as error:
         family = AddressTakenError if error.errno == errno.EADDRINUSE else UnavailableError
         raise family(f"cannot listen on {address}: {error.strerror or error}") from error
 
 
-async def _listen_unix(handler: StreamHandler, path: Path) -> asyncio.Server:
+async def _listen_unix(handler: StreamHandler, path: str) -> asyncio.Server:
     if await _is_served(path):
         raise AddressTakenError(f"cannot listen on unix:{path}: another process serves it")
     with contextlib.suppress(FileNotFoundError):
-        path.unlink()
+        os.unlink(path)  # noqa: PTH108 - a path object here would only be turned back into text
     previous = os.umask(0o177)
     try:
-        return await asyncio.start_unix_server(handler, str(path))
+        return await asyncio.start_unix_server(handler, path)
     finally:
         os.umask(previous)
 
 
-async def _is_served(path: Path) -> bool:
+async def _is_served(path: str) -> bool:
     try:
-        _, writer = await asyncio.open_unix_connection(str(path))
+        _, writer = await asyncio.open_unix_connection(path)
     except OSError:
         return False
     writer.close()

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -222,9 +223,13 @@ async def test_an_enclave_that_hangs_up_is_not_dialled_in_a_tight_loop(
     for count in range(2, 6):
         for task in tuple(fake._tasks):
             task.cancel()
-        await until(lambda count=count: fake.connections == count)
+        await until(partial(_has, fake, count))
         await until(lambda: vault.readiness().ready)
     assert 0.01 in waits
+
+
+def _has(fake: FakeEnclave, connections: int) -> bool:
+    return fake.connections == connections
 
 
 async def test_the_purposes_and_sizes_that_the_enclave_cannot_have_are_refused_before_it_is_asked(

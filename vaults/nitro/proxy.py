@@ -43,6 +43,7 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._waiting: asyncio.Task[None] | None = None
         self._pipes: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     async def start(self) -> None:
         """Listen, or use the one who does. Raises UnavailableError when the address cannot be used at all."""
@@ -52,6 +53,7 @@ class Proxy:
 
     async def close(self) -> None:
         """Stop listening and end every pipe; idempotent."""
+        self._closed = True
         server, self._server = self._server, None
         if server is not None:
             server.close()
@@ -81,6 +83,9 @@ class Proxy:
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Not a coroutine: a connection must be known, and be closed, even if its task never gets to run."""
+        if self._closed:  # it was accepted before, and is handed over after
+            writer.transport.abort()
+            return
         if len(self._pipes) >= self.limits.connections:
             logger.warning("The proxy at %s has %d connections and refuses one", self.local, len(self._pipes))
             writer.transport.abort()
