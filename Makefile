@@ -3,13 +3,16 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.requirements
 
-.PHONY: run test check lint types contracts bench lock clean
+.PHONY: run test coverage check lint types contracts bench lock clean
 
 run: $(STAMP)
 	@exec $(BIN)/python -I -m cli.signatory dev $(ARGS)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto $(ARGS)
+
+coverage: $(STAMP)
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 check: lint types contracts
 

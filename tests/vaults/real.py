@@ -92,6 +92,10 @@ class Processes:
         assert "error" not in answer, answer
         return dict(answer)
 
+    def calls(self, operation: str) -> int:
+        """How often KMS was asked for this."""
+        return int(self.tell(do="status")["calls"].get(operation, 0))
+
     def stop(self) -> None:
         for process in reversed(self.running):
             end(process, signal.SIGTERM)

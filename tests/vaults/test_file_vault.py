@@ -1,18 +1,22 @@
 """The file driver: octez-client's file, its passwords, bad records, and a file that changes."""
 
+import contextlib
 import hashlib
 import json
 import logging
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis.strategies import binary
 from nacl.secret import SecretBox
 from rigs import CALL, SECRETS, Opened, Rig, base58check, context
 
 from signatory.crypto.curves import SigningVersion
 from signatory.errors import ConfigError
-from vaults.file import FileVault
+from vaults.file import Content, FileVault, _parse
 
 
 def encrypted(password: str, seed: bytes = b"\x55" * 32) -> str:
@@ -95,6 +99,15 @@ async def test_a_file_of_another_form_says_what_is_expected(tmp_path: Path, cont
     with pytest.raises(ConfigError, match="is not a list of secret keys") as caught:
         await made.open()
     assert "unencrypted:edsk" in (caught.value.hint or "")
+
+
+@given(binary(max_size=300))
+def test_any_file_is_content_or_a_configuration_error(data: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "keys.json"
+        path.write_bytes(data)
+        with contextlib.suppress(ConfigError):
+            assert isinstance(_parse(path, lambda _prompt: "", {}), Content)
 
 
 async def test_a_missing_file_is_named(tmp_path: Path) -> None:

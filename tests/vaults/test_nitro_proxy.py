@@ -19,14 +19,26 @@ Far = Callable[[Handler], Awaitable[int]]
 @pytest.fixture
 async def far() -> AsyncIterator[Far]:
     """A server on loopback with this handler; its port."""
+    open_ones = 0
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(handler: Handler) -> int:
-            server = await asyncio.start_server(handler, "127.0.0.1", 0)
+            async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                nonlocal open_ones
+                open_ones += 1
+                with contextlib.suppress(OSError):
+                    await handler(reader, writer)
+                writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+                open_ones -= 1
+
+            server = await asyncio.start_server(handle, "127.0.0.1", 0)
             stack.callback(server.close)
             return int(server.sockets[0].getsockname()[1])
 
         yield start
+        await until(lambda: open_ones == 0)
 
 
 @contextlib.asynccontextmanager
@@ -45,6 +57,15 @@ async def proxied(folder: Path, port: int, **limits: float) -> AsyncIterator[Pro
 
 async def dial(folder: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     return await asyncio.open_unix_connection(str(folder / "p"))
+
+
+async def echoed(folder: Path, data: bytes) -> bytes:
+    reader, writer = await dial(folder)
+    writer.write(data)
+    writer.write_eof()
+    answer = await reader.read()
+    writer.close()
+    return answer
 
 
 async def echo_at_the_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -148,15 +169,12 @@ async def test_an_address_that_another_proxy_serves_is_used_and_taken_over_when_
     port = await far(echo_at_the_end)
     first = Proxy(Address("unix", str(short_folder / "p")), ("127.0.0.1", port))
     await first.start()
-    async with proxied(short_folder, port, takeover=0.001) as second:
+    async with proxied(short_folder, port, takeover=0.02) as second:
         assert second.served_elsewhere
+        assert await echoed(short_folder, b"by the first") == b"by the first"
         await first.close()
         await until(lambda: not second.served_elsewhere)
-        reader, writer = await dial(short_folder)
-        writer.write(b"taken over")
-        writer.write_eof()
-        assert await reader.read() == b"taken over"
-        writer.close()
+        assert await echoed(short_folder, b"by the second") == b"by the second"
 
 
 async def test_a_tcp_port_that_is_taken_is_used_too(far: Far) -> None:

@@ -171,6 +171,31 @@ async def test_exchanged_blobs_are_refused_as_substitution(
         await rig.open()
 
 
+async def test_a_fleet_that_takes_long_to_load_opens_and_the_rest_follows(
+    fake: FakeEnclave, short_folder: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = nitro_rig(short_folder)
+    vault: Any = await opened(rig)
+    keys = [await vault.generate(KeyType.ED25519, Purpose.TEZOS, CALL) for _ in range(12)]
+    await vault.close()
+    monkeypatch.setattr(link, "LOADING", 0.001)
+    monkeypatch.setattr(link, "LISTING", 0.001)
+    opening = asyncio.Event()
+
+    async def slow(name: str, _body: Any) -> None:
+        if name == "Import" and fake.count("Import") > 2:
+            await opening.wait()
+        elif name == "Import":
+            await asyncio.sleep(0.002)
+
+    fake.hook = slow
+    vault = await opened(rig)
+    assert 0 < len(await vault.list()) < len(keys)
+    opening.set()
+    await until(lambda: len(vault._link.shown()) == len(keys))
+    assert [key.id for key in await vault.list()] == [key.id for key in keys]
+
+
 async def test_a_key_that_another_process_made_is_found_by_listing(
     fake: FakeEnclave, short_folder: Path, opened: Opened
 ) -> None:
@@ -347,10 +372,11 @@ async def test_a_client_that_hangs_up_on_the_slow_real_enclave_shifts_no_reply(
 ) -> None:
     vault: Any = await opened(processes.rig(short_folder))
     keys = [await vault.generate(KeyType.ED25519, Purpose.TEZOS, CALL) for _ in range(2)]
+    before = processes.calls("Encrypt")
     processes.tell(do="delay", operation="Encrypt", seconds=0.3)
     try:
         slow = asyncio.create_task(vault.generate(KeyType.P256, Purpose.TEZOS, CALL))
-        await asyncio.sleep(0.05)
+        await until(lambda: processes.calls("Encrypt") > before)
         slow.cancel()
         assert all([await signs(vault, key) for key in keys])
     finally:

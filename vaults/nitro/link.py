@@ -31,6 +31,8 @@ SETTLED = 5.0
 """Seconds after which a connection has worked; one that the enclave ends earlier is a failed attempt."""
 LOADING = 10.0
 """Seconds in which keys are loaded before the first call may go; the rest are loaded behind."""
+LISTING = 2.0
+"""The same for whoever lists the keys."""
 CLOSED = "the vault is closed"
 NAMED = 3
 """How many refused keys the reason of readiness names."""
@@ -99,9 +101,10 @@ class EnclaveLink:
         """Read the store, and load what is new if the enclave is there. Raises what the store raises."""
         await self._read_store()
         session = self._session
-        if session is not None and not session.is_over:
+        # Whoever lists must not wait for a long loading that is under way: it goes on without them.
+        if session is not None and not session.is_over and not session.loading.locked():
             with contextlib.suppress(SignatoryError):  # the keeper sees the same break and says so
-                await self._load_missing(session, again=False)
+                await self._load_missing(session, again=False, within=LISTING)
 
     def adopt(self, session: Session, sealed: SealedKey, key: VaultKey, handle: int) -> None:
         """A key that was made on this session and is stored."""
