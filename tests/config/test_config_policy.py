@@ -184,6 +184,5 @@ def test_a_key_tied_to_an_unknown_vault_is_refused_with_the_nearest() -> None:
         vaults("nitro: {driver: mem}", "nirto")
 
 
-def test_a_key_tied_to_one_of_several_vaults_is_refused_not_ignored() -> None:
-    with pytest.raises(ConfigProblemsError, match="not available in this version"):
-        vaults("a: {driver: mem}, b: {driver: mem}", "a")
+def test_a_key_may_be_tied_to_one_of_several_vaults() -> None:
+    assert vaults("a: {driver: mem}, b: {driver: mem}", "b").tezos[TZ1].vault == "b"
