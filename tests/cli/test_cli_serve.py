@@ -165,3 +165,13 @@ def test_dev_listens_on_loopback_only(run: Any) -> None:
     done = run("dev", "--address", "0.0.0.0:6732", program="cli.signatory")
     assert done.returncode == 1
     assert "loopback" in done.stderr
+
+
+def test_a_key_tied_to_a_vault_is_not_found_in_another(folder: Path) -> None:
+    file = folder / "signatory.yaml"
+    file.write_text(file.read_text().replace("{allow:", "{vault: f, allow:"))
+    with serving(folder, "serve") as daemon:
+        daemon.wait_for(READY)
+        status, body = daemon.get(daemon.port, f"/keys/{HASH}")
+        assert (status, b"this key not found in any vault" in body) == (404, True)
+        assert daemon.stop() == 0
