@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from cli.asking import ask
 from cli.options import Settings
-from signatory import registry
+from signatory import machine, registry
 from signatory.config import load as config
 from signatory.config.load import Config
 from signatory.errors import ConfigError
@@ -30,6 +30,7 @@ def load(settings: Settings) -> Config:
 
 def ready(settings: Settings) -> Config:
     """The configuration, with the log set up and the base folder proven writable. Raises ConfigError."""
+    machine.check()
     found = load(settings)
     log.configure(settings.log, as_json=settings.json_log)
     warn(found)

@@ -18,6 +18,7 @@ from enclave_signer.roots import tls_context
 from enclave_signer.server import Server
 from enclave_signer.session import Enclave
 from enclave_signer.settings import Settings, load
+from signatory import machine
 from signatory.errors import ConfigError, SignatoryError
 
 _log = logging.getLogger("enclave_signer")
@@ -30,6 +31,7 @@ def main(arguments: list[str]) -> int:
         if len(arguments) != 1:
             raise ConfigError("usage: python -I -m enclave_signer SETTINGS")
         harden()
+        machine.check()
         asyncio.run(serve(load(Path(arguments[0]))))
     except SignatoryError as error:
         _log.error("%s", error.message)
