@@ -1,11 +1,19 @@
 """Secrets from the operator: typed at the terminal without echo, or read from a file or a pipe."""
 
+import contextlib
 import getpass
 import os
+import queue
 import sys
+import termios
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Self, TypeVar
 
-from signatory.errors import ConfigError
+from signatory.errors import ConfigError, UnavailableError
+
+Used = TypeVar("Used")
 
 MAX_INPUT = 1 << 20
 """Bytes of a key or password file that are read at most."""
@@ -24,6 +32,78 @@ def ask(prompt: str) -> str:
         return getpass.getpass(prompt)
     except EOFError:
         raise ConfigError("nothing was typed") from None
+
+
+class Terminal:
+    """The operator's terminal for whoever needs a password while the rest of the program goes on.
+
+    Questions come one at a time. Who asks the same again, because its first attempt was cut short, waits for
+    the answer that is being typed, or gets the one typed meanwhile: each is given once. `close` frees whoever
+    waits and gives the terminal back as it was, so that a signal ends the program also in a question.
+    """
+
+    def __init__(self) -> None:
+        self._answers: dict[str, queue.SimpleQueue[str | ConfigError]] = {}
+        self._lock = threading.Lock()
+        self._turn = threading.Lock()
+        self._closed = False
+        self._before: list[Any] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def ask(self, prompt: str) -> str:
+        """As the function `ask`, from any thread. Raises UnavailableError after `close`."""
+        with self._lock:
+            if self._closed:
+                raise UnavailableError("nobody is asked any more: the program ends")
+            answers = self._answers.get(prompt)
+            if answers is None:
+                answers = self._answers[prompt] = queue.SimpleQueue()
+                threading.Thread(target=self._ask, args=(prompt, answers), daemon=True).start()
+        answer = answers.get()
+        if isinstance(answer, ConfigError):
+            raise answer
+        if self._closed:
+            raise UnavailableError("nobody is asked any more: the program ends")
+        with self._lock:
+            self._answers.pop(prompt, None)
+        return answer
+
+    def close(self) -> None:
+        """Free whoever waits; idempotent."""
+        with self._lock:
+            self._closed = True
+            for answers in self._answers.values():
+                answers.put("")
+            before, self._before = self._before, None
+        if before is not None:
+            with contextlib.suppress(OSError, termios.error):
+                _on_terminal(lambda terminal: termios.tcsetattr(terminal, termios.TCSANOW, before))
+
+    def _ask(self, prompt: str, answers: "queue.SimpleQueue[str | ConfigError]") -> None:
+        with self._turn:
+            try:
+                with contextlib.suppress(OSError, termios.error):
+                    self._before = _on_terminal(termios.tcgetattr)
+                answers.put(ask(prompt))
+            except ConfigError as error:
+                with self._lock:
+                    self._answers.pop(prompt, None)
+                answers.put(error)
+            finally:
+                self._before = None
+
+
+def _on_terminal(use: Callable[[int], Used]) -> Used:
+    terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        return use(terminal)
+    finally:
+        os.close(terminal)
 
 
 def read_file(path: Path, what: str) -> bytes:

@@ -54,7 +54,7 @@ def import_key(
         raise click.UsageError("KEY and --from exclude each other")
     options = parse_options(opts)
     found = prepare.ready(settings())
-    registration = prepare.named(prepare.registrations(found, settings()), vault_name)
+    registration = prepare.named(prepare.registrations(found, settings(), asking.Terminal()), vault_name)
     for name in options:
         logger.warning("option `%s` has no meaning for vault %s", name, vault_name)
     asked = _password(password, password_file)

@@ -7,6 +7,7 @@ import sys
 import click
 
 from cli import prepare
+from cli.asking import Terminal
 from cli.listing import block
 from cli.options import HELP, Settings, global_options, settings
 from cli.program import failed
@@ -38,17 +39,18 @@ def list_keys() -> int:
 
 async def _list(found: Config, given: Settings) -> int:
     policy, code = policy_of(found), 0
-    for registration in prepare.registrations(found, given):
-        try:
-            async with prepare.opened(registration) as vault:
-                keys = await vault.list()
-        except SignatoryError as error:
-            code = failed(f"vault {registration.name}: {error}", error.hint)
-            continue
-        if not keys:
-            logger.error("No valid keys found in the vault %s", registration.name)
-        for key in keys:
-            click.echo(block(key, vault.label, policy), nl=False)
+    with Terminal() as terminal:
+        for registration in prepare.registrations(found, given, terminal):
+            try:
+                async with prepare.opened(registration) as vault:
+                    keys = await vault.list()
+            except SignatoryError as error:
+                code = failed(f"vault {registration.name}: {error}", error.hint)
+                continue
+            if not keys:
+                logger.error("No valid keys found in the vault %s", registration.name)
+            for key in keys:
+                click.echo(block(key, vault.label, policy), nl=False)
     return code
 
 
@@ -69,8 +71,9 @@ def generate(vault_name: str, num: int, type_name: str) -> int:
     if type_name not in KEY_TYPES:
         raise ConfigError(f"unknown key type: {type_name}", hint=f"use one of {', '.join(KEY_TYPES)}")
     found = prepare.ready(settings())
-    registration = prepare.named(prepare.registrations(found, settings()), vault_name)
-    return asyncio.run(_generate(registration, KEY_TYPES[type_name], num, policy_of(found)))
+    with Terminal() as terminal:
+        registration = prepare.named(prepare.registrations(found, settings(), terminal), vault_name)
+        return asyncio.run(_generate(registration, KEY_TYPES[type_name], num, policy_of(found)))
 
 
 async def _generate(registration: Registration, key_type: KeyType, number: int, policy: Policy) -> int:

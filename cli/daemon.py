@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from cli import prepare
+from cli.asking import Terminal
 from cli.commands_facts import version
 from cli.listing import block
 from cli.options import HELP, global_options, settings
@@ -68,18 +69,24 @@ def main() -> int:
 
 def _serve(*, list_keys: bool) -> None:
     found = prepare.ready(settings())
-    registrations = prepare.registrations(found, settings(), serving=True)
-    asyncio.run(_run(found, registrations, list_keys=list_keys))
+    with Terminal() as terminal:
+        registrations = prepare.registrations(found, settings(), terminal, serving=True)
+        asyncio.run(_run(found, registrations, terminal, list_keys=list_keys))
 
 
-async def _run(found: Config, registrations: list[Registration], *, list_keys: bool) -> None:
+async def _run(
+    found: Config, registrations: list[Registration], terminal: Terminal, *, list_keys: bool
+) -> None:
     pins = {key: entry.vault for key, entry in found.tezos.items() if entry and entry.vault}
     keyring = Keyring(registrations, pins=pins)
     daemon = Daemon(found, keyring, _watermark(found))
-    if await _started(daemon):
-        if list_keys:
-            _log_keys(found, keyring)
-        await daemon.run_until_stopped()
+    try:
+        if await _started(daemon):
+            if list_keys:
+                _log_keys(found, keyring)
+            await daemon.run_until_stopped()
+    finally:
+        terminal.close()  # a question that nobody answered must not hold the process
 
 
 async def _started(daemon: Daemon) -> bool:

@@ -5,7 +5,7 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Sequence
 
-from cli.asking import ask
+from cli.asking import Terminal
 from cli.options import Settings
 from signatory import machine, registry
 from signatory.config import load as config
@@ -44,11 +44,16 @@ def warn(found: Config) -> None:
         logger.warning("%s", text)
 
 
-def registrations(found: Config, settings: Settings, *, serving: bool = False) -> list[Registration]:
-    """What can be opened, in the order of the file. Raises ConfigProblemsError."""
+def registrations(
+    found: Config, settings: Settings, terminal: Terminal, *, serving: bool = False
+) -> list[Registration]:
+    """What can be opened, in the order of the file; passwords come from `terminal`.
+
+    Raises ConfigProblemsError.
+    """
 
     def context(name: str) -> VaultContext:
-        return VaultContext(name, found.base_dir, ask, serving=serving)
+        return VaultContext(name, found.base_dir, terminal.ask, serving=serving)
 
     return registry.resolve(found, DRIVERS, context, allow_unknown=settings.allow_unknown_keys)
 

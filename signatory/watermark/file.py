@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from signatory.errors import ConfigError, MalformedError, UnavailableError
-from signatory.files import locked, replace_durably
+from signatory.files import locked, replace_durably, sync_folder
 from signatory.watermark import marks
 from signatory.watermark.rules import Mark
 from signatory.watermark.store import IoObserver, ignore_io
@@ -65,7 +65,9 @@ class FileStore:
             return
         with contextlib.ExitStack() as held:
             try:
+                self._refuse_older()
                 self._folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+                sync_folder(self._folder.parent)
                 held.enter_context(locked(self._folder, wait=False))
                 self._chains = {path.stem: self._load(path) for path in self._files()}
             except OSError as error:
@@ -74,6 +76,18 @@ class FileStore:
                 ) from error
             self._held = held.pop_all()
         self._opened = True
+
+    def _refuse_older(self) -> None:
+        """Marks in a form that this version does not read must not be passed over in silence."""
+        if self._folder.exists():
+            return
+        for name in ("watermark_v1", "watermark"):
+            older = self._folder.with_name(name)
+            if older.is_dir() and any(older.iterdir()):
+                raise ConfigError(
+                    f"{older} holds watermarks of an older Signatory, which this version does not read",
+                    hint=f"start Signatory 1.x once, so that it writes {self._folder}",
+                )
 
     def _files(self) -> list[Path]:
         found = []

@@ -286,3 +286,13 @@ async def test_every_read_and_write_is_reported(tmp_path: Path) -> None:
         await store.advance(CHAIN, TZ1, "block", mark(len(seen) + 1))
         await store.close()
     assert seen == [("create", True), ("read", True), ("write", True)]
+
+
+@pytest.mark.parametrize("name", ["watermark_v1", "watermark"])
+async def test_marks_of_an_older_signatory_are_never_passed_over(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "NetXdQprcVkpaWU.json").write_text("{}")
+
+    with pytest.raises(ConfigError, match="older Signatory"):
+        await FileStore(tmp_path).open()
+    assert not (tmp_path / "watermark_v2").exists()
