@@ -3,8 +3,8 @@
 from cli.bench.run import Report
 
 _HEAD = """\
-| server | key | clients | per second | p50 ms | p99 ms | of bare | not 200 |
-|---|---|---:|---:|---:|---:|---:|---:|"""
+| server | key | clients | per second | p50 ms | p99 ms | bare per second | p50 | p99 | of bare | not 200 |
+|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"""
 
 
 def markdown(report: Report) -> str:
@@ -15,10 +15,11 @@ def markdown(report: Report) -> str:
         _HEAD,
     ]
     for row in report.rows:
-        one = row.measured
+        one, bare = row.measured, row.bare
+        failed = one.failed + bare.failed
         lines.append(
             f"| {row.name} | {row.key} | {one.clients} | {one.rate:,.0f} | {one.p50:.2f} | {one.p99:.2f} "
-            f"| {row.ratio:.2f} | {one.failed} |"
+            f"| {bare.rate:,.0f} | {bare.p50:.2f} | {bare.p99:.2f} | {row.ratio:.2f} | {failed} |"
         )
     lines += ["", "| at the vault seam | sign per second | verify per second |", "|---|---:|---:|"]
     lines += [f"| {name} | {two['sign']:,.0f} | {two['verify']:,.0f} |" for name, two in report.seam.items()]
