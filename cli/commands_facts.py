@@ -30,10 +30,10 @@ def list_operations() -> None:
 @click.command(context_settings=HELP)
 @global_options
 def version() -> None:
-    """Show the version, the Python and where the code is."""
+    """Show the version; on stderr also the Python and where the code is."""
     click.echo(f"Release Version: {release()}")
-    click.echo(f"Python: {platform.python_version()}")
-    click.echo(f"From: {provenance.home()}")
+    click.echo(f"Python: {platform.python_version()}", err=True)
+    click.echo(f"From: {provenance.home()}", err=True)
 
 
 def release() -> str:

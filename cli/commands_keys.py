@@ -19,6 +19,9 @@ from signatory.vault import Generator, Registration, Vault, VaultKey
 
 logger = logging.getLogger(__name__)
 
+MANY = 100
+"""Keys from which on progress is told where nobody sits at a terminal."""
+
 KEY_TYPES = {
     "tz1": KeyType.ED25519,
     "tz2": KeyType.SECP256K1,
@@ -98,8 +101,11 @@ async def _generate(registration: Registration, key_type: KeyType, number: int, 
 
 
 def _progress(made: int, number: int) -> None:
+    """On a terminal a line that counts; elsewhere, where keys are many, a line for each tenth of them."""
     if number > 1 and sys.stderr.isatty():
         click.echo(f"\r{made} of {number} keys", err=True, nl=made == number)
+    elif number >= MANY and made * 10 // number > (made - 1) * 10 // number:
+        click.echo(f"{made} of {number} keys", err=True)
 
 
 async def _which_exist(vault: Vault, before: set[str], made: list[VaultKey]) -> tuple[list[str], str]:

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from signatory.config.check import Checked, check, fill_from_environment
+from signatory.config.check import Checked, check, fill_from_environment, told_from_environment
 from signatory.config.load import Config, VaultCheck
 from signatory.config.problems import ConfigProblemsError, Problem, shown, suggestion
 from signatory.errors import ConfigError
@@ -98,8 +98,10 @@ def _judge(
     except ConfigError as error:
         text = f"{error}; {error.hint}" if error.hint else str(error)
         return Checked(None, (Problem(("vaults", name, "driver"), text),))
-    filled = fill_from_environment(model, settings, env)
-    return check(model, filled, ("vaults", name, "config"), allow_unknown=allow_unknown)
+    path = ("vaults", name, "config")
+    found = check(model, fill_from_environment(model, settings, env), path, allow_unknown=allow_unknown)
+    problems = tuple(told_from_environment(problem, model, settings, path) for problem in found.problems)
+    return Checked(found.model, problems, found.unknown)
 
 
 def _imported(driver: str, target: str) -> type[Vault]:

@@ -25,6 +25,7 @@ from cli.local.measure import tree_of_program
 from cli.local.processes import START_TIMEOUT, Children
 from cli.local.stack_keys import ensure_keys
 from cli.local.stack_report import Result, table
+from cli.program import failed
 from signatory.config.models import LOOPBACK, HostPort
 from signatory.errors import ConfigError, DeniedError, SignatoryError, UnavailableError
 from signatory.files import locked
@@ -51,8 +52,7 @@ def dev(base_dir: Path, address: str, utility_address: str, quiet: bool, repin: 
         plan = Plan(base_dir, _loopback(address), _loopback(utility_address), quiet, repin, tree_of_program())
         asyncio.run(run(plan))
     except SignatoryError as error:
-        print(f"error: {error}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)
-        return 1
+        return failed(str(error), error.hint)
     return 0
 
 

@@ -18,6 +18,11 @@ from signatory.errors import SignatoryError
 
 Model = TypeVar("Model", bound=BaseModel)
 
+REQUIRED = "is required"
+
+_WRAPPERS = (Annotated, Union, types.UnionType)
+"""What stands around the annotations that count."""
+
 
 @dataclass(frozen=True, slots=True)
 class Checked(Generic[Model]):
@@ -67,12 +72,28 @@ def fill_from_environment(model: type[BaseModel], data: Any, env: Mapping[str, s
     return filled
 
 
-def _from_environment(info: FieldInfo, present: Any, env: Mapping[str, str]) -> Any:
+def told_from_environment(problem: Problem, model: type[BaseModel], data: Any, path: Path) -> Problem:
+    """The problem, with the variable that its value came from where `data`, found at `path`, has none."""
+    place = problem.path[len(path) :]
+    for part in place:
+        data = data.get(part) if isinstance(data, dict) else None
+    info = _fields_at(model, place[:-1]).get(str(place[-1])) if place and data is None else None
+    variable = _variable(info) if info else None
+    if variable is None or problem.text == REQUIRED:
+        return problem
+    return Problem(problem.path, f"{problem.text} (from the environment variable {variable})", problem.line)
+
+
+def _variable(info: FieldInfo) -> str | None:
     extra = info.json_schema_extra
     variable = extra.get("env") if isinstance(extra, dict) else None
-    if isinstance(variable, str):
+    return variable if isinstance(variable, str) else None
+
+
+def _from_environment(info: FieldInfo, present: Any, env: Mapping[str, str]) -> Any:
+    if variable := _variable(info):
         return (env.get(variable) or None) if present is None else present
-    for inner in _models_in(info.annotation, containers=False):
+    for inner in _models_in(info.annotation):
         found = fill_from_environment(inner, present, env)
         return found or present
     return present
@@ -85,7 +106,7 @@ def _problems(model: type[BaseModel], data: Any, path: Path, detail: ErrorDetail
         found = error.found if isinstance(error, Findings) else [((), _words(detail))]
         return [Problem((*place, *inner), text) for inner, text in found]
     place, name = _place(data, detail["loc"][:-1]), detail["loc"][-1]
-    text = "is required"
+    text = REQUIRED
     if detail["type"] == "extra_forbidden":
         text = "unknown key" + suggestion(str(name), _keys_at(model, place))
     return [Problem((*path, *place, name), text)]
@@ -128,26 +149,39 @@ def _drop(data: Any, place: Path) -> None:
 
 def _keys_at(model: type[BaseModel], place: Path) -> set[str]:
     """The field names known where `place` leads, over all members of unions."""
-    models = {model}
+    return set(_fields_at(model, place)) - {"root"}
+
+
+def _fields_at(model: type[BaseModel], place: Path) -> dict[str, FieldInfo]:
+    annotations: list[Any] = [model]
     for part in place:
-        annotations = [
-            info.annotation
-            for one in models
-            for name, info in one.model_fields.items()
-            if part == (info.alias or name) or name == "root"
-        ]
-        following = {inner for annotation in annotations for inner in _models_in(annotation)}
-        models = following or (models if isinstance(part, int) else set())
-    return {info.alias or name for one in models for name, info in one.model_fields.items() if name != "root"}
+        annotations = [inner for annotation in annotations for inner in _inside(annotation, part)]
+    models = [one for annotation in annotations for one in _models_in(annotation)]
+    return {info.alias or name: info for one in models for name, info in one.model_fields.items()}
 
 
-def _models_in(annotation: Any, *, containers: bool = True) -> list[type[BaseModel]]:
-    """The models inside an annotation: itself, those in unions, and with `containers` in lists and maps."""
+def _inside(annotation: Any, part: int | str) -> list[Any]:
+    """What may stand under `part` of a value so annotated: a field's, an item's or an entry's annotation."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is dict:
+        return [arguments[1]]
+    if origin in {list, tuple}:
+        return [argument for argument in arguments if argument is not Ellipsis]
+    if origin in _WRAPPERS:
+        return [inner for argument in arguments for inner in _inside(argument, part)]
+    if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        return []
+    fields = annotation.model_fields
+    named = [info.annotation for name, info in fields.items() if part == (info.alias or name)]
+    return named or [
+        inner for name in fields if name == "root" for inner in _inside(fields[name].annotation, part)
+    ]
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models that a value so annotated can be: the annotation itself, or members of a union."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return _models_in(arguments[0], containers=containers)
-    if origin in {Union, types.UnionType} or (containers and origin in {list, tuple, dict}):
-        return [model for argument in arguments for model in _models_in(argument, containers=containers)]
+    if get_origin(annotation) in _WRAPPERS:
+        return [model for argument in get_args(annotation) for model in _models_in(argument)]
     return []

@@ -62,10 +62,20 @@ class Parsed:
 
     value: Any = field(repr=False)
     lines: Mapping[Path, int]
+    problems: tuple[Problem, ...] = ()
+    """What is wrong in places; the rest can be judged all the same."""
 
 
 def parse(data: bytes) -> Parsed:
     """Read one YAML document. Raises ConfigProblemsError, with a path and line where there is one."""
+    parsed = examine(data)
+    if parsed.problems:
+        raise ConfigProblemsError(parsed.problems)
+    return parsed
+
+
+def examine(data: bytes) -> Parsed:
+    """The same, but raises only for what is no YAML at all: duplicate keys come beside the values."""
     loader = _loader(_text(data))
     reader = _Reader(loader)
     try:
@@ -77,9 +87,7 @@ def parse(data: bytes) -> Parsed:
         raise ConfigProblemsError([Problem((), "an escape that is no character", loader.line + 1)]) from None
     finally:
         loader.dispose()
-    if reader.problems:
-        raise ConfigProblemsError(reader.problems)
-    return Parsed(value, MappingProxyType(reader.lines))
+    return Parsed(value, MappingProxyType(reader.lines), tuple(reader.problems))
 
 
 def _text(data: bytes) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from signatory.config.check import check
-from signatory.config.document import MAX_BYTES, Parsed, parse
+from signatory.config.document import MAX_BYTES, Parsed, examine
 from signatory.config.models import (
     DEFAULT_BASE_DIR,
     Config,
@@ -87,22 +87,22 @@ def read(
 ) -> Config:
     """The same from bytes; `source` is the name used in messages, `mode` the file's; raises as `load`."""
     try:
-        parsed = parse(data)
+        parsed = examine(data)
         tree, problems = _expanded(parsed, base_dir, env)
     except ConfigProblemsError as error:
         raise ConfigProblemsError(error.problems, source=source) from None
     checked = check(Config, tree, allow_unknown=allow_unknown)
     unknown = list(checked.unknown)
-    unset = {problem.path for problem in problems}
-    problems += [problem for problem in (*checked.problems, *_across(tree)) if problem.path not in unset]
+    told = {problem.path for problem in problems}
+    problems += [problem for problem in (*checked.problems, *_across(tree)) if problem.path not in told]
     if vaults is not None and isinstance(tree.get("vaults"), dict):
         found, passed = vaults(tree["vaults"])
-        problems += [problem for problem in found if problem.path not in unset]
+        problems += [problem for problem in found if problem.path not in told]
         unknown += passed
     if problems or checked.model is None:
         raise ConfigProblemsError(_placed(problems, parsed), source=source)
-    told = [*_exposed(source, mode, parsed.value), *map(str, _placed(unknown, parsed))]
-    checked.model._warnings = (*told, *_advice(checked.model))  # noqa: SLF001  # set once, before anybody sees it
+    warnings = [*_exposed(source, mode, parsed.value), *map(str, _placed(unknown, parsed))]
+    checked.model._warnings = (*warnings, *_advice(checked.model))  # noqa: SLF001  # set once, before anybody sees it
     checked.model._source = source  # noqa: SLF001  # same
     return checked.model
 
@@ -144,9 +144,12 @@ def _expanded(
     parsed: Parsed, base_dir: Path | str | None, env: Mapping[str, str]
 ) -> tuple[dict[str, Any], list[Problem]]:
     tree = {} if parsed.value is None else parsed.value
+    problems = list(parsed.problems)
     if not isinstance(tree, dict):
-        raise ConfigProblemsError([Problem((), "the file must be a mapping of keys to values", 1)])
-    tree, problems = dict(tree), list[Problem]()
+        raise ConfigProblemsError(
+            problems or [Problem((), "the file must be a mapping of keys to values", 1)]
+        )
+    tree = dict(tree)
     if base_dir is not None:
         tree["base_dir"] = str(base_dir)
     if isinstance(tree.get("base_dir"), str):
@@ -192,9 +195,11 @@ def _placed(problems: Iterable[Problem], parsed: Parsed) -> list[Problem]:
 
 def _with_line(problem: Problem, parsed: Parsed) -> Problem:
     place = problem.path
+    if problem.line:
+        return problem
     while place and place not in parsed.lines:
         place = place[:-1]
-    return Problem(problem.path, problem.text, parsed.lines.get(place, 0) if place else problem.line)
+    return Problem(problem.path, problem.text, parsed.lines[place] if place else 0)
 
 
 def _across(tree: Mapping[str, Any]) -> list[Problem]:

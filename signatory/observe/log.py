@@ -39,7 +39,7 @@ _NAMES = {
 }
 _BARE = re.compile(r"[A-Za-z0-9\-._/@^+]+")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "fields"}
-_USUAL = len(vars(logging.makeLogRecord({"fields": {}})))
+_USUAL = len(vars(logging.makeLogRecord({})))
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "\\": "\\\\"}
 
 
@@ -73,14 +73,15 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = fields_of(record)
         line |= {"level": _level(record), "msg": record.getMessage(), "time": stamp(record.created)}
-        return json.dumps(line, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+        # Escaped to ASCII: a client's control characters (C1 too) are not for the terminal of who reads this.
+        return json.dumps(line, sort_keys=True, separators=(",", ":"), default=str)
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
     """What `extra=` brought, the request id, and the place of an exception (never its values)."""
     given = vars(record)
     fields = dict(given.get("fields", ()))
-    if len(given) > _USUAL:
+    if len(given) > _USUAL + ("fields" in given):
         fields |= {key: value for key, value in given.items() if key not in _STANDARD}
     if current := request_id.get():
         fields["request_id"] = current

@@ -16,6 +16,9 @@ from prometheus_client import (
 
 from signatory.observe.bounded import Bounded
 
+UNKNOWN = "unknown"
+"""The address of a request whose path holds none."""
+
 MILLISECONDS = (10, 100, 1_000, 10_000, 100_000)
 MARK_SECONDS = tuple(0.001 * 2**step for step in range(10))
 IO_SECONDS = tuple(0.0001 * 2**step for step in range(14))
@@ -31,7 +34,7 @@ class Metrics:
 
     def __init__(self, addresses: Iterable[str] = ()) -> None:
         self.registry = CollectorRegistry()
-        self._addresses = frozenset(addresses)
+        self._addresses = frozenset(addresses) | {UNKNOWN}
         ProcessCollector(registry=self.registry)
         self._signing()
         self._handler()

@@ -101,6 +101,8 @@ def decode(text: str) -> tuple[Prefix, bytes]:
 
     The text itself is never part of the message: it may be a secret.
     """
+    if not text:
+        raise MalformedError("the Base58 text is empty")
     if len(text) > MAX_TEXT:
         raise MalformedError(f"the Base58 text is {len(text)} characters long; no Tezos value is")
     body = _unchecked(text)
@@ -110,6 +112,11 @@ def decode(text: str) -> tuple[Prefix, bytes]:
     for row in _BY_LENGTH.get(length, ()):
         if body.startswith(row.code):
             return row, body[len(row.code) : length]
+    for row in PREFIXES:
+        if body.startswith(row.code):
+            what = f"{row.type.value} {row.kind}" if row.type else row.kind
+            found = length - len(row.code)
+            raise MalformedError(f"wrong length of {row.name} ({what}): {found} bytes, not {row.size}")
     raise MalformedError("the Base58 text has a valid checksum but no known prefix of Tezos for its length")
 
 

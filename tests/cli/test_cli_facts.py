@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import click
@@ -79,10 +80,11 @@ def test_list_ops_prints_all_39_kinds_sorted(run: Run) -> None:
 @pytest.mark.parametrize("program", ["cli.signatory", "cli.signatory_cli"])
 @pytest.mark.parametrize("word", ["version", "v"])
 def test_version_says_which_on_what_and_from_where(run: Run, program: str, word: str) -> None:
-    first, second, third = run(word, program=program).stdout.splitlines()
-    assert first.startswith("Release Version: ")
-    assert second.startswith("Python: 3.")
-    assert third == f"From: {Path(__file__).resolve().parents[2]}"
+    said = run(word, program=program)
+    assert said.stdout == f"Release Version: {version('signatory-vault')}\n"  # as Signatory, and no more
+    python, home = said.stderr.splitlines()
+    assert python.startswith("Python: 3.")
+    assert home == f"From: {Path(__file__).resolve().parents[2]}"
 
 
 def test_facts_need_no_configuration(run: Run, folder: Path) -> None:
@@ -106,7 +108,15 @@ def test_an_empty_config_option_means_the_defaults(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("nonsense",), ("generate",), ("list", "--nonsense"), ("--log", "loud", "list")]
+    "words",
+    [
+        ("nonsense",),
+        ("generate",),
+        ("list", "--nonsense"),
+        ("--log", "loud", "list"),
+        ("bench", "--clients", "1,0"),
+        ("bench", "--clients", "many"),
+    ],
 )
 def test_a_wrong_command_line_shows_the_usage_and_ends_with_1(run: Run, words: tuple[str, ...]) -> None:
     done = run(*words)

@@ -221,6 +221,13 @@ def test_progress_shows_on_a_terminal(
     assert capsys.readouterr().err.endswith("\r1 of 2 keys\r2 of 2 keys\n")
 
 
+def test_progress_of_many_keys_shows_without_a_terminal_too(run: Any) -> None:
+    done = run("generate", "-v", "m", "-n", "101", "--log", "error")
+    said = [line for line in done.stderr.splitlines() if line.endswith("of 101 keys")]
+    assert (len(said), said[0], said[-1]) == (10, "11 of 101 keys", "101 of 101 keys")
+    assert done.stdout.count("Public Key Hash: ") == 101
+
+
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("word", ["generate", "import"])
 def test_a_vault_that_does_not_open_says_why(

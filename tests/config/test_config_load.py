@@ -94,9 +94,30 @@ tezos:
     assert caught.value.problems[-1].text.startswith("not a public key hash")
 
 
+def test_a_duplicate_key_is_told_with_everything_else() -> None:
+    text = b"servr: {}\nserver:\n  adress: :1\n  address: :1\n  address: :2\n"
+    with pytest.raises(ConfigProblemsError) as caught:
+        config.read(text)
+    assert [str(problem) for problem in caught.value.problems] == [
+        "servr (line 1): unknown key; did you mean `server`?",
+        "server.adress (line 3): unknown key; did you mean `address`?",
+        "server.address (line 5): this key stands here twice, first on line 4",
+    ]
+
+
 def test_an_unknown_key_far_from_all_known_ones_tells_those() -> None:
     assert problems("watermark: {zzzzzz: 1}") == {
         "watermark.zzzzzz": "unknown key; known here: config, driver"
+    }
+
+
+def test_unknown_keys_below_a_name_of_the_operators_are_told_with_the_nearest() -> None:
+    text = f"vaults: {{v: {{drivr: file}}}}\ntezos: {{{TZ1}: {{alow: {{}}, allow_proof_of_posession: true}}}}"
+    assert problems(text) == {
+        "vaults.v.driver": "is required",
+        "vaults.v.drivr": "unknown key; did you mean `driver`?",
+        f"tezos.{TZ1}.alow": "unknown key; did you mean `allow`?",
+        f"tezos.{TZ1}.allow_proof_of_posession": "unknown key; did you mean `allow_proof_of_possession`?",
     }
 
 

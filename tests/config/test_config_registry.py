@@ -107,8 +107,13 @@ def test_nested_settings_are_filled_from_the_environment_too() -> None:
     assert settings_of(loaded("{key_id: k}")).credentials is None
 
 
-def test_a_bad_value_from_the_environment_is_told_at_the_path_it_stands_for() -> None:
-    assert list(problems("{key_id: k}", TEST_CID="many")) == ["vaults.v.config.cid"]
+def test_a_bad_value_from_the_environment_is_told_with_its_path_and_its_variable() -> None:
+    low = "must be greater than or equal to 1"
+    assert problems("{key_id: k}", TEST_CID="0") == {
+        "vaults.v.config.cid": f"{low} (from the environment variable TEST_CID)"
+    }
+    assert problems("{key_id: k, cid: 0}", TEST_CID="5") == {"vaults.v.config.cid": low}
+    assert problems("{cid: 3}", TEST_CID="0") == {"vaults.v.config.key_id": "is required"}
 
 
 def test_a_scalar_that_is_exactly_a_variable_is_expanded_and_nothing_else_is() -> None:

@@ -59,6 +59,13 @@ def test_json_is_one_sorted_object_per_line() -> None:
     assert (line["level"], line["msg"], line["pkh"], line["ops"]) == ("info", "M", "tz1", {"reveal": 1})
 
 
+@pytest.mark.parametrize("extra", [{"backend": "file"}, {"fields": {"backend": "file"}}])
+def test_one_field_alone_is_shown_like_many(extra: dict[str, object]) -> None:
+    stream = lines()
+    logging.getLogger("a").info("x", extra=extra)
+    assert stream.getvalue().endswith("msg=x backend=file\n")
+
+
 def test_the_request_id_comes_by_itself() -> None:
     stream = lines()
     token = log.request_id.set("r-1")
@@ -83,6 +90,14 @@ def test_a_field_cannot_start_a_new_line() -> None:
     logging.getLogger("a").info("path\r\nlevel=error", extra={"path": "/\x1b[31m\ud800\u2028"})
     assert stream.getvalue().count("\n") == 1
     assert "\x1b" not in stream.getvalue()
+
+
+def test_no_control_character_of_a_client_reaches_the_terminal_in_json_either() -> None:
+    stream, text = lines(as_json=True), "/\x1b[31m\x7f\x9b31m\u202e\u2028\ud800"
+    logging.getLogger("a").info(text, extra={"path": text})
+    assert stream.getvalue().isascii()
+    assert stream.getvalue().removesuffix("\n").isprintable()
+    assert json.loads(stream.getvalue())["path"] == text
 
 
 def test_levels_filter_and_trace_is_below_debug() -> None:

@@ -42,6 +42,15 @@ def test_values_past_the_bound_are_other_and_the_configured_ones_never() -> None
     assert registry.get_sample_value("c_total", {"a": "other", "b": "x"}) == 50
 
 
+def test_requests_without_an_address_are_never_counted_as_other() -> None:
+    metrics = Metrics()
+    for row in range(MAX_VALUES):
+        metrics.handler_requests.child(f"tz1{row}", "403").inc()
+    metrics.handler_requests.child("unknown", "400").inc()
+    labels = {"address": "unknown", "status": "400"}
+    assert metrics.registry.get_sample_value("sign_handler_requests_total", labels) == 1
+
+
 def test_the_number_of_series_is_bounded_too() -> None:
     bounded = Bounded(Counter("c", "c", ("a", "b"), registry=CollectorRegistry()), ("a", "b"))
     for row in range(MAX_CHILDREN + 500):

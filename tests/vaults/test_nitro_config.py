@@ -81,7 +81,7 @@ BAD = {
         "`aws` comes with a later",
     ),
     "one more of later": (
-        {"storage": {"driver": "dynamodb"}},
+        {"storage": {"driver": "dynamodb", "config": {"table": "x"}}},
         "storage.driver",
         "with a later release",
     ),

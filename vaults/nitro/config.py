@@ -3,7 +3,7 @@
 import re
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from signatory.errors import ConfigError
 from signatory.net.vsock import CID_ANY, Address
@@ -44,7 +44,9 @@ class StorageConfig(_Section):
 
     @field_validator("config", mode="before")
     @classmethod
-    def _a_path(cls, value: Any) -> Any:
+    def _a_path(cls, value: Any, info: ValidationInfo) -> Any:
+        if "driver" not in info.data:
+            return None  # the driver is refused already; its config is no fault of its own
         if value is not None and not isinstance(value, str):
             raise ValueError("the `file` key store takes a path")
         return value
