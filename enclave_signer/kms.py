@@ -81,9 +81,10 @@ class KmsSession:
     async def decrypt(self, ciphertext: bytes) -> bytes:
         """Unwrap, with a recipient key for this call and an attestation document for each try.
 
-        Raises KmsError, DispatchError, AttestationError, IntegrityError, MalformedError (size, credentials).
+        Raises KmsError, DispatchError, AttestationError, UnavailableError (no recipient key), IntegrityError,
+        MalformedError (size, credentials).
         """
-        recipient = await self._route.recipients.take()
+        recipient = await self._route.recipients.take(self._route.timeout)
 
         async def attempt() -> bytes:
             request = kms.Decrypt(ciphertext, self._named_key(), recipient=await self._attest(recipient))

@@ -2,13 +2,21 @@
 
 import asyncio
 import contextlib
+import logging
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from signatory.errors import UnavailableError
+
 AHEAD = 2
 """Keys kept ready; one takes 25 to 600 ms to make."""
+
+PAUSE = 1.0
+"""Seconds before another try where making one failed."""
+
+_log = logging.getLogger("enclave_signer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +37,13 @@ class Recipients:
     def start(self) -> None:
         self._maker = asyncio.get_running_loop().create_task(self._fill())
 
-    async def take(self) -> Recipient:
-        """A key that nobody had before."""
-        return await self._ready.get()
+    async def take(self, within: float) -> Recipient:
+        """A key that nobody had before. Raises UnavailableError when there is none in that many seconds."""
+        try:
+            async with asyncio.timeout(within):
+                return await self._ready.get()
+        except TimeoutError:
+            raise UnavailableError(f"no recipient key was ready within {within:g} s") from None
 
     async def close(self) -> None:
         if self._maker is not None:
@@ -41,7 +53,13 @@ class Recipients:
 
     async def _fill(self) -> None:
         while True:
-            await self._ready.put(await asyncio.to_thread(_make))
+            try:
+                made = await asyncio.to_thread(_make)
+            except Exception as error:  # noqa: BLE001 - no thread or no memory now; without keys nothing opens
+                _log.error("no recipient key could be made: %s", type(error).__name__)
+                await asyncio.sleep(PAUSE)
+            else:
+                await self._ready.put(made)
 
 
 def _make() -> Recipient:

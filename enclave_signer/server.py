@@ -70,8 +70,11 @@ class Server:
 async def _converse(
     session: Session, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float
 ) -> None:
-    """Until the host hangs up. Idle is fine; a begun request, and a reply, have `seconds` each."""
-    while start := await reader.read(HEADER):
+    """Until the host hangs up. A begun request, and a reply, have `seconds` each.
+
+    Before Initialize, the wait for a request too: connections are few, and idle ones would keep others out.
+    """
+    while start := await _first_bytes(session, reader, seconds):
         try:
             async with asyncio.timeout(seconds):
                 body = await _read_body(start, reader, session.frame_limit)
@@ -82,6 +85,11 @@ async def _converse(
         if body is None:
             return
         await _send(writer, await session.answer(body), seconds)
+
+
+async def _first_bytes(session: Session, reader: asyncio.StreamReader, seconds: float) -> bytes:
+    async with asyncio.timeout(None if session.is_initialized else seconds):
+        return await reader.read(HEADER)
 
 
 async def _read_body(start: bytes, reader: asyncio.StreamReader, limit: int) -> bytes | None:

@@ -48,6 +48,11 @@ class Session:
         limits = self._enclave.settings.limits
         return limits.frame_before if self._kms is None else limits.frame_after
 
+    @property
+    def is_initialized(self) -> bool:
+        """Whether a host has shown that it knows what it wants here."""
+        return self._kms is not None
+
     async def answer(self, body: bytes) -> bytes:
         """The reply to the request in a frame; every failure is a reply too."""
         try:

@@ -32,13 +32,13 @@ class Limits:
     frame_after: int = LIMIT_AFTER
     """Longest request after it."""
     read_timeout: float = 10.0
-    """From the first byte of a request to its last, and for the host to take a reply."""
+    """From the first byte of a request to its last, for the host to take a reply, and for Initialize."""
     connections: int = 64
     """Sessions at a time; a further connection is closed at once."""
     keys: int = 10_000
     """Keys that one session may hold."""
     kms_timeout: float = 10.0
-    """One try of a call to KMS, with connecting."""
+    """A call to KMS with all its tries and connecting."""
     kms_attempts: int = 4
     """Tries of a call that KMS throttles or fails by itself."""
 
@@ -69,7 +69,7 @@ def load(path: Path) -> Settings:
     """Read and check the file. Raises ConfigError that lists everything wrong with it."""
     try:
         table = tomllib.loads(_read(path).decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from None
     reader = _Reader(table)
     settings = _settings(reader, path.parent)

@@ -18,7 +18,7 @@ from signatory.policy import Client, Decision, Policy, evaluate, listed
 from signatory.tezos import requests
 from signatory.tezos.keys import PublicKeyHash, Signature
 from signatory.tezos.requests import SignRequest
-from signatory.vault import Call, Prover
+from signatory.vault import Call, Prover, Resettable
 from signatory.watermark.rules import Mark, slot_of
 from signatory.watermark.store import WatermarkStore
 
@@ -107,7 +107,7 @@ class Signer:
             async with self._audited(story, request.kind):
                 signature = await entry.vault.sign(entry.key, story.message, story.version, story.call)
                 if not entry.verifier.verify(story.message, signature, story.version):
-                    raise IntegrityError(NOT_VERIFIED)
+                    raise await _not_verified(entry)
         return Signature(story.pkh.type, signature)
 
     async def prove(self, story: Story) -> Signature:
@@ -123,7 +123,7 @@ class Signer:
         async with self._audited(story, "proof_of_possession"):
             proof = await entry.vault.prove_possession(entry.key, story.call)
             if not verify_possession(entry.key.public_key.data, proof):
-                raise IntegrityError(NOT_VERIFIED)
+                raise await _not_verified(entry)
         return Signature(story.pkh.type, proof)
 
     async def key(self, address: str) -> Entry:
@@ -176,6 +176,13 @@ class Signer:
                 message=story.message,
             ),
         )
+
+
+async def _not_verified(entry: Entry) -> IntegrityError:
+    """The error to raise; the next answer must not come over the connection that brought this one."""
+    if isinstance(entry.vault, Resettable):
+        await entry.vault.reset(NOT_VERIFIED)
+    return IntegrityError(NOT_VERIFIED)
 
 
 def _must(decision: Decision) -> None:

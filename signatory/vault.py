@@ -108,6 +108,15 @@ class Prover(Protocol):
 
 
 @runtime_checkable
+class Resettable(Protocol):
+    """A vault whose answers come over a connection that can get out of step."""
+
+    async def reset(self, reason: str) -> None:
+        """Forget that connection: an answer that came over it does not verify. Never raises."""
+        ...
+
+
+@runtime_checkable
 class Generator(Protocol):
     """A vault that makes keys."""
 

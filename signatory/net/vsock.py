@@ -91,17 +91,30 @@ async def connect(  # the limit is an argument, so that each caller names its ow
     timeout: float,  # noqa: ASYNC109 - see above
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Open a stream within `timeout` seconds. Raises UnavailableError naming the address."""
+    reader = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    transport = await dial(lambda: protocol, address, timeout)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, asyncio.get_running_loop())
+
+
+async def dial(
+    protocol: Callable[[], asyncio.Protocol],
+    address: Address,
+    timeout: float,  # noqa: ASYNC109 - as for `connect`
+) -> asyncio.Transport:
+    """Connect a protocol within `timeout` seconds. Raises UnavailableError naming the address."""
+    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout):
             if address.family == "unix":
-                return await asyncio.open_unix_connection(address.host)
+                return (await loop.create_unix_connection(protocol, address.host))[0]
             if address.family == "tcp":
-                return await asyncio.open_connection(address.host, address.port)
+                return (await loop.create_connection(protocol, address.host, address.port))[0]
             sock = CappedVsock()
             try:
                 sock.setblocking(False)
-                await asyncio.get_running_loop().sock_connect(sock, (int(address.host), address.port))
-                return await asyncio.open_connection(sock=sock)
+                await loop.sock_connect(sock, (int(address.host), address.port))
+                return (await loop.create_connection(protocol, sock=sock))[0]
             except BaseException:
                 sock.close()
                 raise

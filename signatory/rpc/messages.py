@@ -68,6 +68,8 @@ REFERENCE_BYTES = 4096
 
 _REMOTE_TEXT = 500
 """Characters kept of each text of a remote error."""
+_REMOTE_LINKS = 12
+"""Texts kept of a remote error; real ones have up to six, and all of them get into logs and answers."""
 _BLS_PROOF = 96
 
 
@@ -234,7 +236,8 @@ def _chain(item: Item) -> list[str]:
         item = found.get("source")
     if not chain:
         raise shapes.fail("invalid type: null, expected struct Error")
-    return chain
+    more = len(chain) - _REMOTE_LINKS
+    return [*chain[:_REMOTE_LINKS], f"and {more} more"] if more > 0 else chain
 
 
 def _imported(item: Item) -> Imported:

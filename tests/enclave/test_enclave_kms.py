@@ -18,7 +18,7 @@ from enclave_signer import nsm
 from enclave_signer.entropy import for_key
 from enclave_signer.https import MAX_BODY, DispatchError, HttpsChannel
 from enclave_signer.kms import AttestationError, KmsSession, Route
-from enclave_signer.recipients import Recipients
+from enclave_signer.recipients import Recipient, Recipients, _make
 from enclave_signer.roots import pinned_roots, tls_context
 from signatory.errors import IntegrityError, UnavailableError
 from signatory.net.vsock import Address
@@ -177,6 +177,24 @@ async def session(
     made = KmsSession(KEY, allowed, ACCESS, route)
     yield made
     made.close()
+    await recipients.close()
+
+
+async def test_a_recipient_key_that_cannot_be_made_is_made_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = [RuntimeError("can't start new thread")]
+
+    def make() -> Recipient:
+        if failures:
+            raise failures.pop()
+        return _make()
+
+    monkeypatch.setattr("enclave_signer.recipients.PAUSE", 0.0)
+    monkeypatch.setattr("enclave_signer.recipients._make", make)
+    recipients = Recipients()
+    with pytest.raises(UnavailableError, match=r"^no recipient key was ready within 0.01 s$"):
+        await recipients.take(0.01)
+    recipients.start()
+    assert len((await recipients.take(30)).spki) == 294
     await recipients.close()
 
 

@@ -304,6 +304,15 @@ async def test_a_request_that_never_ends_is_given_up(cloud: Cloud) -> None:
     assert await chain(idle.ask(GetPublicKey(0))) == ("signer error", "invalid handle")
 
 
+async def test_a_host_that_never_initialises_keeps_no_place(cloud: Cloud) -> None:
+    enclave = cloud.enclave(limits={"read_timeout": 0.2, "connections": 2})
+    silent, asking = await enclave.line(), await enclave.line()
+    assert await chain(asking.ask(GetPublicKey(0))) == ("uninitialized",)
+    assert await silent.is_closed()
+    assert await asking.is_closed()
+    assert await chain((await enclave.session()).ask(GetPublicKey(0))) == ("signer error", "invalid handle")
+
+
 async def test_a_connection_too_many_is_closed_and_a_free_place_is_given_again(cloud: Cloud) -> None:
     enclave = cloud.enclave(limits={"connections": 2})
     first, second = await enclave.session(), await enclave.session()

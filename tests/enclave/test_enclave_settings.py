@@ -125,6 +125,8 @@ def test_what_is_not_toml_or_not_there_is_said(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_bytes(b"\xff")
     with pytest.raises(ConfigError, match="is not TOML"):
         load(tmp_path / "settings.toml")
+    with pytest.raises(ConfigError, match="is not TOML"):
+        load(_write(tmp_path, "a = " + "[" * 100_000))
     with pytest.raises(ConfigError, match="No such file"):
         load(tmp_path / "other.toml")
     (tmp_path / "settings.toml").write_bytes(b"#" * (2**20 + 1))

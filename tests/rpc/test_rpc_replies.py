@@ -175,6 +175,17 @@ def test_what_is_no_reply_to_the_request_is_an_integrity_error(request_: Request
         decode_reply(request_, cbor2.dumps(value))
 
 
+def test_a_long_chain_of_errors_is_cut_short_and_says_so() -> None:
+    error: object = None
+    for number in reversed(range(60)):
+        error = {"message": str(number) + "x" * 2000, "source": error}
+    with pytest.raises(RemoteError) as caught:
+        decode_reply(SIGN, cbor2.dumps({"Err": error}))
+    assert [link[:3] for link in caught.value.chain[:3]] == ["0xx", "1xx", "2xx"]
+    assert caught.value.chain[-1] == "and 48 more"
+    assert len(caught.value.message) < 7000
+
+
 def test_an_endless_chain_of_errors_is_refused() -> None:
     link = bytes.fromhex("a2676d6573736167656066736f75726365")
     with pytest.raises(IntegrityError, match="RecursionLimitExceeded"):

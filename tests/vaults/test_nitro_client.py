@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -131,8 +132,54 @@ async def test_a_frame_that_nobody_asked_for_ends_the_connection(short_folder: P
     client = await EnclaveClient.connect(Address("unix", str(short_folder / "s")), 5)
     async with asyncio.timeout(5):
         await client.closed.wait()
-    assert client.reason == "the enclave sent a frame that nobody asked for"
+    assert client.reason == "the enclave sent bytes that nobody asked for"
     await client.finish("done")
+    server.close()
+
+
+@dataclass
+class Peer:
+    """The far end of one connection, for a test to write on: what it writes is in the kernel at once."""
+
+    path: Path
+    requests: int = 0
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writer = writer
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big"))
+                self.requests += 1
+                writer.write(SIGNED)
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        self.gone.set()
+
+
+SIGNED = frame(ok(struct(Ed25519=ints(bytes(64)))))
+
+
+@pytest.mark.parametrize("unread", [SIGNED, SIGNED[:2], SIGNED[:-1]], ids=["reply", "half header", "part"])
+@pytest.mark.parametrize("is_read", [False, True], ids=["in the kernel", "read"])
+async def test_a_request_does_not_go_out_where_bytes_of_a_second_reply_lie_unread(
+    short_folder: Path, unread: bytes, is_read: bool
+) -> None:
+    peer = Peer(short_folder / "s")
+    server = await asyncio.start_unix_server(peer.serve, str(peer.path))
+    client = await EnclaveClient.connect(Address("unix", str(peer.path)), 5)
+    await client.call(SIGN, Signed, 5, key_type=KeyType.ED25519)
+    peer.writer.write(unread)
+    if is_read:
+        async with asyncio.timeout(5):
+            await client.closed.wait()
+    with pytest.raises(NotSentError, match=r"^the enclave sent bytes that nobody asked for$"):
+        await client.call(SIGN, Signed, 5, key_type=KeyType.ED25519)
+    assert client.at_fault
+    assert peer.requests == 1
+    await client.finish("done")
+    await peer.gone.wait()
     server.close()
 
 

@@ -205,3 +205,16 @@ async def test_closing_ends_the_pipes_under_way_and_may_be_done_twice(short_fold
         with contextlib.suppress(ConnectionError):
             assert await reader.read() == b""
         writer.close()
+
+
+async def test_closing_while_it_dials_leaves_no_connection_behind(short_folder: Path, far: Far) -> None:
+    port = await far(echo_at_the_end)
+    for turns in range(200):
+        async with proxied(short_folder, port) as proxy:
+            _, writer = await dial(short_folder)
+            while not proxy._pipes:  # noqa: ASYNC110 - turns of the loop are what is counted here
+                await asyncio.sleep(0)
+            for _ in range(turns % 40):
+                await asyncio.sleep(0)
+            await proxy.close()
+            writer.close()

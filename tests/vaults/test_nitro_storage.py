@@ -103,6 +103,7 @@ def test_a_bad_record_is_named_and_the_others_are_loaded(path: Path, bad: Any) -
         ("version", "1", "version is missing or no number"),
         ("scheme", "kms-data-key-v1", "scheme 'kms-data-key-v1' is not known"),
         ("purpose", "both", "purpose: 'both' is not known"),
+        ("purpose", "raw", "purpose: kms-encrypt-v0 seals mldsa44 keys as tezos only"),
         ("key_type", "mldsa65", "key_type is not that of the public key"),
         ("key_id", PKH, "key_id does not belong to the public key"),
         ("public_key", "mdpk", "public_key: "),
@@ -150,13 +151,16 @@ def test_many_writers_at_once_lose_nothing(path: Path) -> None:
     assert {key.id for key in FileStore(path).load().keys} == {key.id for key in keys}
 
 
-def test_a_link_stays_a_link_and_its_target_is_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "family"), [("enclave_keys.json", KeyType.ED25519), ("sealed_keys.json", KeyType.MLDSA44)]
+)
+def test_a_link_stays_a_link_and_its_target_is_written(tmp_path: Path, name: str, family: KeyType) -> None:
     (tmp_path / "real").mkdir()
-    target = tmp_path / "real" / "enclave_keys.json"
+    target = tmp_path / "real" / name
     target.write_text("[]")
-    (tmp_path / "enclave_keys.json").symlink_to(target)
-    FileStore(tmp_path / "enclave_keys.json").add(sealed(KeyType.ED25519))
-    assert (tmp_path / "enclave_keys.json").is_symlink()
+    (tmp_path / name).symlink_to(target)
+    FileStore(tmp_path / "enclave_keys.json").add(sealed(family))
+    assert (tmp_path / name).is_symlink()
     assert len(json.loads(target.read_text())) == 1
 
 

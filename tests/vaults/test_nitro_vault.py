@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_enclave import SEAL, FakeEnclave, FakeKey
+from fake_enclave import SEAL, FakeEnclave, FakeKey, ints, ok, struct
 from independent import verifies
 from real import Processes, end
 from rigs import CALL, KEY_ARN, Opened, nitro_config, nitro_rig, until
@@ -23,7 +23,7 @@ from signatory.errors import (
     MalformedError,
     UnavailableError,
 )
-from signatory.vault import Call, Vault, VaultKey
+from signatory.vault import Call, Resettable, Vault, VaultKey
 from vaults.nitro import driver, link
 from vaults.nitro.driver import NitroVault
 
@@ -255,6 +255,53 @@ async def test_an_enclave_that_hangs_up_is_not_dialled_in_a_tight_loop(
 
 def _has(fake: FakeEnclave, connections: int) -> bool:
     return fake.connections == connections
+
+
+async def test_a_reset_leaves_the_shifted_connection_and_the_next_signature_is_right(
+    fake: FakeEnclave, short_folder: Path, opened: Opened
+) -> None:
+    vault: Any = await opened(nitro_rig(short_folder))
+    key = await vault.generate(KeyType.ED25519, Purpose.TEZOS, CALL)
+    stale = FakeKey("Ed25519", bytes(32)).sign(MESSAGE, 2)
+
+    async def one_behind(name: str, _body: Any) -> bytes | None:
+        if name != "Sign" or fake.connections > 1:
+            return None
+        reply = ok(struct(Ed25519=ints(stale)))
+        return len(reply).to_bytes(4, "big") + reply
+
+    fake.hook = one_behind
+    assert not await signs(vault, key)
+    resettable: Resettable = vault
+    await resettable.reset("it does not verify")
+    assert await signs(vault, key)
+    assert fake.connections == 2
+
+
+async def test_an_enclave_that_always_garbles_is_not_dialled_in_a_tight_loop(
+    fake: FakeEnclave, short_folder: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    def at_once(delay: float) -> float:
+        waits.append(delay)
+        return 0.0
+
+    vault: Any = await opened(nitro_rig(short_folder))
+    key = await vault.generate(KeyType.ED25519, Purpose.TEZOS, CALL)
+    monkeypatch.setattr(link, "FIRST", 3.0)
+    monkeypatch.setattr(link, "LAST", 99.0)
+    monkeypatch.setattr(link, "_spread", at_once)
+
+    async def garble(name: str, _body: Any) -> bytes | None:
+        return b"\0\0\0\1\xff" if name == "Sign" else None
+
+    fake.hook = garble
+    for _ in range(3):
+        with pytest.raises(IntegrityError):
+            await signs(vault, key)
+        await until(lambda: vault.readiness().ready)
+    assert [wait for wait in waits if wait >= 3.0] == [3.0, 6.0, 12.0]
 
 
 async def test_the_purposes_and_sizes_that_the_enclave_cannot_have_are_refused_before_it_is_asked(

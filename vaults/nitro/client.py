@@ -1,23 +1,23 @@
 """One connection to an enclave: one request at a time, and no reply can ever meet another request.
 
 Replies carry no id, so only order ties them to requests. Whatever breaks the order closes the connection for
-good: a call that is cancelled or late, a reply that cannot be read or answers something else, a frame that
-nobody asked for. The connection is read all the time, so that a dead enclave is noticed before it is needed.
+good: a call that is cancelled or late, a reply that cannot be read or answers something else, bytes that
+nobody asked for. A request goes out only where nothing lies unread. The connection is read all the time, so
+that a dead enclave is noticed before it is needed.
 """
 
 import asyncio
-import contextlib
 from typing import Self, TypeVar
 
 from signatory.crypto.curves import KeyType
-from signatory.errors import IntegrityError, MalformedError, SignatoryError, UnavailableError
+from signatory.errors import IntegrityError, SignatoryError, UnavailableError
 from signatory.net import vsock
 from signatory.rpc import messages, wire
 from signatory.rpc.messages import RemoteError, Request
+from vaults.nitro.line import RETRY, Line
 
 T = TypeVar("T")
 
-RETRY = "the same request may be sent again"
 GIVEN_UP = "a call was cancelled or late, and its reply must not meet another one"
 
 
@@ -28,20 +28,28 @@ class NotSentError(UnavailableError):
 class EnclaveClient:
     """Made by `connect`. Once `closed` is set it stays so, and `reason` says why."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, line: Line) -> None:
         self.closed = asyncio.Event()
         self.reason = ""
-        self.hung_up = False
-        """Whether the enclave ended it, and not we."""
-        self._reader, self._writer = reader, writer
+        self.at_fault = False
+        """Whether the enclave ended it, by hanging up or by what it sent, and not we."""
+        self._line = line
         self._turn = asyncio.Lock()
         self._awaited: asyncio.Future[bytes] | None = None
-        self._listening = asyncio.create_task(self._listen())
+        line.arrived, line.ended, line.expects = self._arrived, self._ended, self._expects
 
     @classmethod
     async def connect(cls, address: vsock.Address, within: float) -> Self:
         """Dial within that many seconds. Raises UnavailableError."""
-        return cls(*await vsock.connect(address, within))
+        made: list[Self] = []
+
+        def start() -> Line:
+            line = Line()
+            made.append(cls(line))
+            return line
+
+        await vsock.dial(start, address, within)
+        return made[-1]
 
     async def call(
         self, request: Request, expected: type[T], within: float, *, key_type: KeyType | None = None
@@ -54,55 +62,54 @@ class EnclaveClient:
         frame = wire.put_frame(messages.encode_request(request, key_type=key_type))
         try:
             async with asyncio.timeout(within), self._turn:
+                await self._check_silence()
                 return await self._exchange(request, frame, expected, key_type)
         except TimeoutError as error:
             raise UnavailableError(f"no answer from the enclave within {within:.3g} s", hint=RETRY) from error
 
+    async def _check_silence(self) -> None:
+        if self._line.has_unread and not self.closed.is_set():
+            # The end, or bytes that nobody asked for: reading it closes the connection and tells which.
+            await self.closed.wait()
+        if self.closed.is_set():
+            raise NotSentError(self.reason, hint=RETRY)
+
     async def _exchange(
         self, request: Request, frame: bytes, expected: type[T], key_type: KeyType | None
     ) -> T:
-        if self.closed.is_set():
-            raise NotSentError(self.reason, hint=RETRY)
         self._awaited = awaited = asyncio.get_running_loop().create_future()
         try:
-            self._writer.write(frame)
-            with contextlib.suppress(OSError):  # the listener tells the reason
-                await self._writer.drain()
+            self._line.send(frame)
             reply = messages.decode_reply(request, await awaited)
             return _expect(expected, key_type or getattr(request, "key_type", None), reply)
         except RemoteError:
+            raise
+        except IntegrityError as error:
+            self.blame(error.message)
             raise
         except BaseException as error:
             self.close(error.message if isinstance(error, SignatoryError) else GIVEN_UP)
             raise
 
-    async def _listen(self) -> None:
-        try:
-            while True:
-                header = await self._reader.readexactly(wire.HEADER)
-                body = await self._reader.readexactly(wire.body_length(header, wire.LIMIT_AFTER))
-                awaited, self._awaited = self._awaited, None
-                if awaited is None:
-                    self._break(IntegrityError("the enclave sent a frame that nobody asked for"))
-                    return
-                if awaited.done():  # cancelled, and its task has not run yet
-                    self.close(GIVEN_UP)
-                    return
-                awaited.set_result(body)
-        except asyncio.IncompleteReadError as error:
-            where = " in the middle of a frame" if error.partial or error.expected != wire.HEADER else ""
-            self._break(UnavailableError(f"the enclave closed the connection{where}", hint=RETRY))
-        except OSError as error:
-            text = f"the connection to the enclave broke: {error.strerror or error}"
-            self._break(UnavailableError(text, hint=RETRY))
-        except MalformedError as error:
-            self._break(IntegrityError(f"the enclave sent {error.message}"))
+    def _expects(self) -> bool:
+        return self._awaited is not None and not self.closed.is_set()
 
-    def _break(self, error: SignatoryError) -> None:
-        self.hung_up = not self.closed.is_set()
+    def _arrived(self, body: bytes) -> None:
+        awaited, self._awaited = self._awaited, None
+        if awaited is None or awaited.done():  # cancelled, and its task has not run yet
+            self.close(GIVEN_UP)
+        else:
+            awaited.set_result(body)
+
+    def _ended(self, error: SignatoryError) -> None:
         if self._awaited is not None and not self._awaited.done():
             self._awaited.set_exception(error)
-        self.close(error.message)
+        self.blame(error.message)
+
+    def blame(self, reason: str) -> None:
+        """Close, because of what the enclave did: it is not to be dialled again at once."""
+        self.at_fault = self.at_fault or not self.closed.is_set()
+        self.close(reason)
 
     def close(self, reason: str) -> None:
         """Close at once and for good; whoever waits for a reply gets UnavailableError. Idempotent."""
@@ -112,15 +119,12 @@ class EnclaveClient:
         self.closed.set()
         if self._awaited is not None and not self._awaited.done():
             self._awaited.set_exception(UnavailableError(reason, hint=RETRY))
-        self._writer.transport.abort()
+        self._line.abort()
 
     async def finish(self, reason: str) -> None:
         """Close, and wait until everything is released."""
         self.close(reason)
-        self._listening.cancel()
-        await asyncio.gather(self._listening, return_exceptions=True)
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
+        await self._line.released.wait()
 
 
 def _expect(expected: type[T], key_type: KeyType | None, reply: object) -> T:

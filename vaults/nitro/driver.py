@@ -106,6 +106,10 @@ class NitroVault:
             raise IntegrityError(f"the enclave was given {wanted.id} and answers for another key")
         return await self._keep(taken, session, pair.purpose)
 
+    async def reset(self, reason: str) -> None:
+        """Drop the connection; its replies may be shifted by one that was sent twice."""
+        self._link.drop(reason)
+
     def readiness(self) -> Readiness:
         found = self._link.readiness()
         return Readiness(found.ready, "; ".join(filter(None, (found.reason, *self._shelf.problems))))

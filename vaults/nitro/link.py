@@ -15,7 +15,8 @@ from signatory.crypto.curves import KeyType
 from signatory.errors import NotFoundError, SignatoryError, UnavailableError
 from signatory.rpc.messages import RemoteError, Request
 from signatory.vault import Call, Readiness, VaultKey
-from vaults.nitro.client import RETRY, NotSentError
+from vaults.nitro.client import NotSentError
+from vaults.nitro.line import RETRY
 from vaults.nitro.refusals import explain
 from vaults.nitro.session import Dial, Session
 from vaults.nitro.storage.record import SealedKey
@@ -106,6 +107,11 @@ class EnclaveLink:
             with contextlib.suppress(SignatoryError):  # the keeper sees the same break and says so
                 await self._load_missing(session, again=False, within=LISTING)
 
+    def drop(self, reason: str) -> None:
+        """Replace the connection: what came over it was wrong. Keys are loaded again over the next one."""
+        if self._session is not None:
+            self._session.client.blame(reason)
+
     def adopt(self, session: Session, sealed: SealedKey, key: VaultKey, handle: int) -> None:
         """A key that was made on this session and is stored."""
         self.keys[key.id] = key
@@ -173,11 +179,11 @@ class EnclaveLink:
         while True:
             began = now()
             await self._attend(session)
-            level = logging.WARNING if session.client.hung_up else logging.INFO
+            level = logging.WARNING if session.client.at_fault else logging.INFO
             logger.log(level, "The enclave's connection ended, connecting again: %s", session.client.reason)
-            # An enclave that takes connections and drops them must not be dialled in a tight loop. One that
-            # we closed, because a call was given up, is replaced at once.
-            too_short = session.client.hung_up and now() - began < SETTLED
+            # An enclave that takes connections and drops or garbles them must not be dialled in a tight loop.
+            # One that we closed, because a call was given up, is replaced at once.
+            too_short = session.client.at_fault and now() - began < SETTLED
             delay = min(max(FIRST, delay * 2), LAST) if too_short else 0.0
             session = await self._reconnect(delay)
 

@@ -7,6 +7,7 @@ by the daemon while a command runs or the other way round, that one is used, and
 import asyncio
 import contextlib
 import logging
+import socket
 from dataclasses import dataclass
 
 from signatory.errors import UnavailableError
@@ -23,6 +24,8 @@ class ProxyLimits:
 
     dial: float = 10.0
     """To connect to the remote end, over all its addresses."""
+    address: float = 1.0
+    """To connect to one of them, when there is another one to try."""
     idle: float = 300.0
     """Without a byte in either direction."""
     connections: int = 64
@@ -105,7 +108,7 @@ class Proxy:
         host, port = self.remote
         try:
             async with asyncio.timeout(self.limits.dial):
-                far_reader, far_writer = await asyncio.open_connection(host, port, happy_eyeballs_delay=0.25)
+                far_reader, far_writer = await _reach(host, port, self.limits.address)
         except (OSError, TimeoutError) as error:
             logger.warning("The proxy cannot reach %s:%d: %s", host, port, str(error) or "no answer in time")
             return
@@ -115,6 +118,20 @@ class Proxy:
                 await asyncio.gather(_flush(writer, self.limits.idle), _flush(far_writer, self.limits.idle))
         finally:
             far_writer.transport.abort()
+
+
+async def _reach(host: str, port: int, each: float) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A stream to the first address that answers; all but the last have `each` seconds. Raises OSError.
+
+    One after the other: asyncio's own race over them loses a connected socket when it is cancelled.
+    """
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    *others, last = dict.fromkeys(str(address[0]) for *_, address in found)
+    for other in others:
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(each):
+                return await asyncio.open_connection(other, port)
+    return await asyncio.open_connection(last, port)
 
 
 class _Flow:

@@ -40,10 +40,10 @@ class FileStore:
     """Blocks on disk and locks: call it in a thread. `path` is Signatory's file, ours stands beside it."""
 
     def __init__(self, path: Path) -> None:
-        path = path.resolve()  # a write replaces what a link points to, not the link
+        path = path.resolve()  # a write replaces what a link points to, not the link; here and below
         self._reference = _Kind(path, from_reference, to_reference)
         beside = SEALED_NAME if path.name == REFERENCE_NAME else f"sealed_{path.name}"
-        self._sealed = _Kind(path.with_name(beside), from_sealed, to_sealed)
+        self._sealed = _Kind(path.with_name(beside).resolve(), from_sealed, to_sealed)
         self._lock = path.with_name(f".{path.name}.lock")
         self._stamps: tuple[Stamp, Stamp] | None = None
         self._stock = Stock()

@@ -101,6 +101,10 @@ def from_sealed(record: Any) -> SealedKey:
     if found["scheme"] != KMS_ENCRYPT:
         raise MalformedError(f"scheme {found['scheme']!r} is not known to this release")
     purpose = _read("purpose", Purpose, found["purpose"])
+    due = default_purpose(public.type)
+    if purpose is not due:
+        # The sealed bytes do not say a purpose, and the enclave signs by the one of the family.
+        raise MalformedError(f"purpose: {KMS_ENCRYPT} seals {public.type.value} keys as {due.value} only")
     blob = _blob("sealed_key", found["sealed_key"])
     return SealedKey(public.id, public.type, purpose, blob, public, found["kms_key_arn"], found["scheme"])
 
