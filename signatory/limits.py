@@ -9,12 +9,19 @@ class Limits:
 
     body: int = 512 * 1024
     """Bytes of a request body; above it 413."""
+    small_body: int = 80 * 1024
+    """Bytes of a body for which there is always room: the longest operation, 32 KiB, in hex."""
+    bodies: int = 32 * 1024 * 1024
+    """Bytes of all bodies being read or answered by one listener; beyond it a longer body gets 503."""
     headers: int = 16 * 1024
     """Bytes of a request line and its headers; above it 431."""
     header_count: int = 64
     """Headers in one request; above it 400."""
     connections: int = 1000
-    """Open connections of one listener; beyond it the longest idle gives way, else the new one gets 503."""
+    """Open connections of one listener; beyond it the one that waits longest for its client gives way.
+
+    Where none waits for its client, the new one gets 503.
+    """
     read: float = 10.0
     """Seconds from the first byte of a request to its last."""
     write: float = 10.0
@@ -27,6 +34,8 @@ class Limits:
     """Seconds for which the rest of a refused body is read and dropped: so the client reads the refusal."""
     drain: float = 10.0
     """Seconds a stopping daemon gives the requests under way."""
+    trouble: float = 30.0
+    """Seconds for which the daemon is not ready after a mark could not be written, unless one was since."""
     readiness: float = 10.0
     """Seconds for an answer of /healthz."""
 

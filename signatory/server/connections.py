@@ -57,6 +57,7 @@ class Connection(RequestHandler):
         self.idle_since = 0.0
         self.unread = 0
         """Bytes received since the last request was whole."""
+        self._held = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, or refuse it when there are too many."""
@@ -98,8 +99,19 @@ class Connection(RequestHandler):
         self.unread = 0
         self.busy = True
 
+    def hold(self, count: int) -> bool:
+        """Count so many more bytes of the body, until the request is answered; False when there is no room.
+
+        There always is for a body of `limits.small_body` bytes.
+        """
+        self._held += count
+        self._server.held += count
+        return self._held <= self._limits.small_body or self._server.held <= self._limits.bodies
+
     def request_is_answered(self) -> None:
         """The next request may already wait in the parser; its time begins now."""
+        self._server.held -= self._held
+        self._held = 0
         whole, self.busy = self.busy, False
         self.idle_since = self._loop.time()
         if not whole:  # refused by its headers alone
@@ -124,9 +136,9 @@ class Connection(RequestHandler):
             self.transport.write(refusal(status, text))
         self.force_close()
 
-    def is_idle(self) -> bool:
-        """Nothing was begun on it."""
-        return not self.busy and self.reading_since is None
+    def waits_since(self) -> float:
+        """loop.time() since when it waits for its client to begin or to end a request."""
+        return self.idle_since if self.reading_since is None else self.reading_since
 
     def handle_error(
         self,
@@ -162,6 +174,8 @@ class LimitedServer(web.Server):
         self._watch: asyncio.Task[None] | None = None
         self.stopping = False
         self.answered = asyncio.Event()
+        self.held = 0
+        """Bytes of all bodies that are being read or answered."""
 
     def __call__(self) -> RequestHandler:
         if self._watch is None:
@@ -169,13 +183,17 @@ class LimitedServer(web.Server):
         return Connection(self, self._limits, self._loop)
 
     def make_room(self) -> bool:
-        """Whether one more connection fits, after the longest idle one was closed if need be."""
+        """Whether one more fits, after the one that waits longest for its client was closed if need be.
+
+        Whether that is idle or sends its request slowly makes no difference: one that just came must not give
+        way to one that is slow.
+        """
         if len(self._connections) < self._limits.connections:
             return True
-        idle = [one for one in self._own() if one.is_idle() and one.transport is not None]
-        if not idle:
+        waiting = [one for one in self._own() if not one.busy and one.transport is not None]
+        if not waiting:
             return False
-        min(idle, key=lambda one: one.idle_since).force_close()
+        min(waiting, key=Connection.waits_since).force_close()
         return True
 
     async def stop(self, grace: float) -> None:

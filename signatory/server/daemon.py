@@ -5,6 +5,7 @@ import logging
 import signal
 import socket
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -17,6 +18,7 @@ from signatory.limits import LIMITS, Limits
 from signatory.observe.metrics import Metrics
 from signatory.server.answers import Answer
 from signatory.server.connections import LimitedServer
+from signatory.server.descriptors import BACKLOG, fitting
 from signatory.server.handlers import Handlers, Options
 from signatory.server.records import ObservedStore, Records
 from signatory.server.utility import Utility
@@ -24,9 +26,6 @@ from signatory.signer import PolicyHolder, Signer
 from signatory.watermark.store import WatermarkStore
 
 logger = logging.getLogger("signatory")
-
-BACKLOG = 1024
-"""Connections the kernel keeps while we are busy."""
 
 
 class Daemon:
@@ -65,7 +64,9 @@ class Daemon:
             allow_list_known_keys=self._server.allow_list_known_keys,
         )
         self._main = Handlers(self._signer, self.policy, records, limits, options=options)
-        self._utility = Utility(keyring, self.metrics, lambda: self.stopping)
+        self._utility = Utility(
+            keyring, self.metrics, lambda: self.stopping, lambda: self._watermark.trouble(limits.trouble)
+        )
         self._listeners: list[tuple[asyncio.Server, LimitedServer]] = []
         self._addresses: list[HostPort] = []
         self._stop = asyncio.Event()
@@ -135,7 +136,8 @@ class Daemon:
     async def _listen(
         self, handler: Callable[[web.BaseRequest], Awaitable[Answer]], address: HostPort, name: str
     ) -> None:
-        server = LimitedServer(handler, self._limits)
+        limits = replace(self._limits, connections=fitting(self._limits.connections))
+        server = LimitedServer(handler, limits)
         try:
             listener = await asyncio.get_running_loop().create_server(
                 server, sock=_bound(address), backlog=BACKLOG

@@ -8,8 +8,7 @@ MAX_DEPTH = 10_000
 """Nested arrays and objects that Go accepts."""
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
-_PLAIN_TEXT = re.compile(rb'[^"\\\x00-\x1f]*')
-_ESCAPE = re.compile(rb'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})')
+_TEXT = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+')
 _DIGITS = re.compile(rb"[0-9]*")
 _LITERALS = {ord("t"): b"true", ord("f"): b"false", ord("n"): b"null"}
 _HEX = b"0123456789abcdefABCDEF"
@@ -108,18 +107,13 @@ class _Scanner:
 
     def _string(self) -> None:
         self._at += 1
-        while True:
-            self._at = self._match(_PLAIN_TEXT)
-            byte = self._peek()
-            if byte == 0x22:
-                self._at += 1
-                return
-            if byte != 0x5C:
-                self._wrong("in string literal")
-            if match := _ESCAPE.match(self._text, self._at):
-                self._at = match.end()
-            else:
-                self._bad_escape()
+        self._at = self._match(_TEXT)
+        byte = self._peek()
+        if byte == 0x5C:
+            self._bad_escape()
+        if byte != 0x22:
+            self._wrong("in string literal")
+        self._at += 1
 
     def _bad_escape(self) -> None:
         self._at += 1

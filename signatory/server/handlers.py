@@ -14,6 +14,7 @@ from signatory.errors import NotFoundError, SignatoryError
 from signatory.keyring import NOT_FOUND
 from signatory.limits import Limits
 from signatory.observe import log
+from signatory.observe.metrics import UNKNOWN
 from signatory.policy import Client
 from signatory.server import requests
 from signatory.server.answers import (
@@ -133,7 +134,7 @@ class Handlers:
 
     async def _sign(self, request: web.BaseRequest, target: Target, argument: str) -> Answer:
         began = time.perf_counter()
-        address, status = "unknown", 500
+        address, status = UNKNOWN, 500
         try:
             pkh = _parse_address(argument)
             address = argument
@@ -158,6 +159,7 @@ class Handlers:
         body = await requests.read_body(request, self._limits)
         _connection(request).request_is_whole()
         message = decode_hex_string(body)
+        del body  # it may be long, and so may be the wait for the vault
         client = self._identified(pkh, message, target, source)
         story = Story(pkh, address, message, version, client, self._call())
         try:

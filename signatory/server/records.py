@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from signatory.crypto.curves import SigningVersion
-from signatory.errors import SignatoryError, WatermarkError
+from signatory.errors import SignatoryError, UnavailableError, WatermarkError
 from signatory.observe.metrics import Metrics
 from signatory.server.answers import STATUSES, public_message
 from signatory.signer import PolicyError, Story
@@ -97,6 +97,16 @@ class ObservedStore:
         self.backend = store.backend
         self.on_io: IoObserver = self._io
         store.on_io = self._io
+        self._failure: tuple[float, str] | None = None
+
+    def trouble(self, within: float) -> str:
+        """Why the last mark could not be made durable, for so many seconds; empty when it could.
+
+        Not for ever: whoever sends requests only to who is ready would never let it write again.
+        """
+        if self._failure is None or time.monotonic() - self._failure[0] > within:
+            return ""
+        return self._failure[1]
 
     async def open(self) -> None:
         await self._store.open()
@@ -105,7 +115,10 @@ class ObservedStore:
         began, result = time.perf_counter(), "rejected"
         try:
             await self._store.advance(chain, pkh, kind, mark)
-            result = "success"
+            result, self._failure = "success", None
+        except UnavailableError as error:
+            self._failure = (time.monotonic(), str(error))
+            raise
         finally:
             self._metrics.watermark_operations.child(result, self.backend, kind).inc()
             self._metrics.watermark_duration.child(self.backend).observe(time.perf_counter() - began)

@@ -55,8 +55,9 @@ def parse_target(raw: str) -> Target:
 
 def cleaned_location(target: Target) -> str:
     """Where to send a client whose path has `//`, `/./` or `/../` in it; safe to stand in a header."""
+    # A browser takes a backslash for a slash: "/\\host" would lead to another host.
     path = "".join(
-        one if one.isascii() and one.isprintable() and one not in " ?#%" else _percent(one)
+        one if one.isascii() and one.isprintable() and one not in ' ?#%\\"<>' else _percent(one)
         for one in _cleaned(target.path)
     )
     query = "".join(one if one.isascii() and one.isprintable() else _percent(one) for one in target.query)
@@ -92,12 +93,18 @@ async def read_body(request: web.BaseRequest, limits: Limits) -> bytes:
     body = content.read_nowait(-1)
     if len(body) > limits.body:
         raise HttpError(413, f"the request body is longer than {limits.body} bytes")
+    _hold(connection, len(body))
     return body
+
+
+def _hold(connection: object, count: int) -> None:
+    if isinstance(connection, Connection) and not connection.hold(count):
+        raise HttpError(503, "too many long requests at once")
 
 
 def _answer_expectation(request: web.BaseRequest) -> None:
     expectation = request.headers.get("Expect")
-    if expectation is None:
+    if expectation is None or request.version < (1, 1):
         return
     if expectation.lower() != "100-continue":
         raise HttpError(417, "only the expectation 100-continue is known")
@@ -116,6 +123,7 @@ async def _read_slowly(request: web.BaseRequest, connection: object, limits: Lim
                 size += len(part)
                 if size > limits.body:
                     raise HttpError(413, f"the request body is longer than {limits.body} bytes")
+                _hold(connection, len(part))
     except TimeoutError:
         raise HttpError(408, f"the request did not arrive within {limits.read:g} s") from None
     except (web.RequestPayloadError, ConnectionError, RuntimeError):  # RuntimeError: we closed it ourselves

@@ -22,7 +22,11 @@ EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 class Utility:
     """Answers every request of the utility listener."""
 
-    def __init__(self, keyring: Keyring, metrics: Metrics, stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self, keyring: Keyring, metrics: Metrics, stopping: Callable[[], bool], trouble: Callable[[], str]
+    ) -> None:
+        """`trouble` says why marks cannot be written; empty where they can."""
+        self._trouble = trouble
         self._keyring = keyring
         self._metrics = metrics
         self._stopping = stopping
@@ -56,14 +60,18 @@ class Utility:
         return await self._metrics_page(request)
 
     def _healthz(self, *, verbose: bool) -> Answer:
-        """Ready when every configured vault is and the daemon is not stopping; `?verbose` says why not."""
-        states = self._keyring.readiness()
-        ready = all(state.ready for state in states.values()) and not self._stopping()
+        """Ready when every configured vault is, marks can be written and the daemon is not stopping.
+
+        `?verbose` says why not.
+        """
+        states, trouble = self._keyring.readiness(), self._trouble()
+        ready = all(state.ready for state in states.values()) and not trouble and not self._stopping()
         body: dict[str, object] = {"ready": ready}
         if verbose:
             body["vaults"] = {
                 name: {"ready": state.ready, "reason": state.reason} for name, state in states.items()
             }
+            body["watermark"] = {"ready": not trouble, "reason": trouble}
             body["stopping"] = self._stopping()
         return json_answer(body, 200 if ready else 503)
 

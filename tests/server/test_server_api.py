@@ -169,6 +169,8 @@ async def test_a_known_path_with_another_method_is_405_without_a_body(method: st
         ("/keys/../authorized_keys", "/authorized_keys"),
         ("/keys/./x?a=b", "/keys/x?a=b"),
         ("/keys/%0d%0aX:%20y/../z", "/keys/z"),
+        ("/./\\other.example/", "/%5Cother.example/"),
+        ("//%5c%5cother.example", "/%5C%5Cother.example"),
     ],
 )
 async def test_an_unclean_path_is_moved_to_the_clean_one(path: str, location: str) -> None:

@@ -101,6 +101,26 @@ def test_a_long_wrong_body_is_not_scanned_and_still_named() -> None:
         decode_hex_string(b"[" + b"1," * 100_000 + b"1]")
 
 
+@pytest.mark.parametrize(
+    ("tail", "text"),
+    [
+        (b"", "unexpected end of JSON input"),
+        (b'"x', "invalid character 'x' after top-level value"),
+        (b"\\q", "invalid character 'q' in string escape code"),
+        (b"\n", r"invalid character '\n' in string literal"),
+    ],
+)
+def test_a_long_string_is_named_in_the_words_of_go_like_a_short_one(tail: bytes, text: str) -> None:
+    with pytest.raises(MalformedError) as caught:
+        decode_hex_string(b'"' + b"00\\u0030" * 60_000 + tail)
+    assert str(caught.value) == text
+
+
+def test_a_long_text_that_is_no_json_is_named_by_its_first_character() -> None:
+    with pytest.raises(MalformedError, match="invalid character 'x' looking for beginning of value"):
+        decode_hex_string(b" " * 100_000 + b"x")
+
+
 def test_the_first_invalid_byte_wins_over_the_odd_length() -> None:
     with pytest.raises(MalformedError, match="U\\+0067 'g'"):
         decode_hex(b"0g0")

@@ -10,6 +10,7 @@ from signatory.config.load import policy_of
 from signatory.crypto.curves import KeyType
 from signatory.errors import DeniedError, IntegrityError, SignatoryError, UnavailableError
 from signatory.hook import Question
+from signatory.limits import Limits
 from signatory.vault import Call
 from signatory.watermark.memory import MemoryStore
 from signatory.watermark.rules import Mark
@@ -44,6 +45,27 @@ async def test_a_vault_that_signs_another_message_is_found_out() -> None:
     vault.tamper = lambda _: PAIRS[KeyType.ED25519].sign(b"another")
     async with serving(vault) as running:
         assert (await running.sign(TZ1, TRANSACTION)).status == 500
+
+
+class ResettableVault(ScriptedVault):
+    """A vault over a connection that can be dropped."""
+
+    dropped: tuple[str, ...] = ()
+
+    async def reset(self, reason: str) -> None:
+        self.dropped += (reason,)
+
+
+async def test_a_vault_whose_answer_does_not_verify_is_told_to_drop_its_connection() -> None:
+    vault = ResettableVault(*PAIRS.values())
+    policy = f"  {TZ1}: {EVERYTHING}\n  {TZ4}: {{allow_proof_of_possession: true}}"
+    async with serving(vault, tezos=policy) as running:
+        assert (await running.sign(TZ1, TRANSACTION)).status == 200
+        assert not vault.dropped
+        vault.tamper = flipped
+        assert (await running.sign(TZ1, TRANSACTION)).status == 500
+        assert (await running.ask("GET", f"/bls_prove_possession/{TZ4}")).status == 500
+    assert vault.dropped == 2 * ("the vault answered with a signature that does not verify",)
 
 
 @pytest.mark.parametrize(("error", "status"), [(UnavailableError("down"), 503), (IntegrityError("odd"), 500)])
@@ -83,6 +105,37 @@ async def test_without_a_durable_mark_the_vault_is_not_asked_and_the_answer_is_5
     async with serving(vault, watermark=BrokenDisk()) as running:
         reply = await running.sign(TZ1, attestation(1))
     assert (reply.status, vault.calls) == (503, [])
+
+
+class FullDisk(BrokenDisk):
+    """The same, until there is room again."""
+
+    full = True
+
+    async def advance(self, chain: str, pkh: str, kind: str, mark: Mark) -> None:
+        if self.full:
+            await super().advance(chain, pkh, kind, mark)
+        await MemoryStore.advance(self, chain, pkh, kind, mark)
+
+
+async def test_a_daemon_that_cannot_write_marks_is_not_ready_until_it_can() -> None:
+    disk = FullDisk()
+    async with serving(watermark=disk) as running:
+        assert (await running.ask("GET", "/healthz", utility=True)).status == 200
+        await running.sign(TZ1, attestation(1))
+        reply = await running.ask("GET", "/healthz?verbose", utility=True)
+        assert (reply.status, reply.value["ready"]) == (503, False)
+        reason = "cannot write the mark: No space left on device"
+        assert reply.value["watermark"] == {"ready": False, "reason": reason}
+        disk.full = False
+        assert (await running.sign(TZ1, attestation(1))).status == 200
+        assert (await running.ask("GET", "/healthz", utility=True)).status == 200
+
+
+async def test_a_daemon_that_nobody_asks_any_more_is_given_another_chance_to_write_marks() -> None:
+    async with serving(watermark=FullDisk(), limits=Limits(trouble=0)) as running:
+        assert (await running.sign(TZ1, attestation(1))).status == 503
+        assert (await running.ask("GET", "/healthz", utility=True)).status == 200
 
 
 async def test_the_mark_is_set_before_the_vault_is_asked_and_stays_when_it_fails() -> None:
