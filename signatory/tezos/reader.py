@@ -75,8 +75,11 @@ class Reader:
         return int.from_bytes(self.take(4), "big", signed=True)
 
     def boolean(self) -> bool:
-        """One byte; every value but zero is true, as in data-encoding."""
-        return self.u8() != 0
+        """One byte, 00 or ff. Others, which data-encoding reads as true, would be a second spelling."""
+        value = self.u8()
+        if value not in {0x00, 0xFF}:
+            raise MalformedError(f"gotez: invalid boolean {value:#04x}")
+        return value == 0xFF
 
     def number(self) -> None:
         """Pass over a natural number or an integer: groups of seven bits, the top bit says that more follow.

@@ -331,6 +331,13 @@ def test_a_message_of_4096_bytes_is_sent_as_bytes_and_a_longer_one_as_integers()
     assert cbor2.loads(encode_request(Import(b"\x01" * 4097))) == {"Import": [1] * 4097}
 
 
+@pytest.mark.parametrize("size", [4097, 65535, 65536])
+def test_integers_are_sent_in_their_shortest_form(size: int) -> None:
+    message = bytes(range(256)) * (size // 256) + bytes(range(size % 256))
+    expected = cbor2.dumps({"Sign": {"handle": 7, "message": list(message), "version": 2}})
+    assert encode_request(Sign(7, message)) == expected
+
+
 def test_version_0_is_never_sent_for_a_bls_key() -> None:
     for request in (Sign(0, b"m", SigningVersion.V0), SignWith(b"b", b"m", SigningVersion.V0)):
         with pytest.raises(MalformedError, match="SigningVersion0 is not supported for BLS keys"):

@@ -196,10 +196,12 @@ def test_numbers_have_one_form() -> None:
         kinds(b"\x6c" + MANAGER + b"\x80\x00" + KT1 + FALSE)
 
 
-def test_any_byte_but_zero_means_that_an_optional_field_is_there() -> None:
-    for flag in (b"\x01", b"\x7f", b"\xff"):
-        assert kinds(b"\x6e" + MANAGER + flag + TZ2) == ("delegation",)
+def test_an_optional_field_is_there_by_ff_and_absent_by_00_and_nothing_else() -> None:
+    assert kinds(b"\x6e" + MANAGER + b"\xff" + TZ2) == ("delegation",)
     assert kinds(b"\x6e" + MANAGER + b"\x00") == ("delegation",)
+    for flag in (b"\x01", b"\x7f", b"\xfe"):
+        with pytest.raises(MalformedError, match=f"invalid boolean 0x{flag.hex()}"):
+            kinds(b"\x6e" + MANAGER + flag + TZ2)
 
 
 def test_what_stands_in_a_sized_field_fills_it() -> None:

@@ -59,10 +59,10 @@ class EnclaveClient:
         Raises RemoteError when the enclave refuses (the connection stays good), MalformedError for a request
         that no enclave takes (nothing is sent), NotSentError, UnavailableError and IntegrityError.
         """
-        frame = wire.put_frame(messages.encode_request(request, key_type=key_type))
         try:
             async with asyncio.timeout(within), self._turn:
                 await self._check_silence()
+                frame = wire.put_frame(messages.encode_request(request, key_type=key_type))
                 return await self._exchange(request, frame, expected, key_type)
         except TimeoutError as error:
             raise UnavailableError(f"no answer from the enclave within {within:.3g} s", hint=RETRY) from error
