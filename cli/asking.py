@@ -37,13 +37,12 @@ def ask(prompt: str) -> str:
 class Terminal:
     """The operator's terminal for whoever needs a password while the rest of the program goes on.
 
-    Questions come one at a time. Who asks the same again, because its first attempt was cut short, waits for
-    the answer that is being typed, or gets the one typed meanwhile: each is given once. `close` frees whoever
-    waits and gives the terminal back as it was, so that a signal ends the program also in a question.
+    Questions come one at a time. `close` frees whoever waits and gives the terminal back as it was, so that a
+    signal ends the program also in the middle of a question.
     """
 
     def __init__(self) -> None:
-        self._answers: dict[str, queue.SimpleQueue[str | ConfigError]] = {}
+        self._waiting: set[queue.SimpleQueue[str | ConfigError | None]] = set()
         self._lock = threading.Lock()
         self._turn = threading.Lock()
         self._closed = False
@@ -57,42 +56,43 @@ class Terminal:
 
     def ask(self, prompt: str) -> str:
         """As the function `ask`, from any thread. Raises UnavailableError after `close`."""
+        answers: queue.SimpleQueue[str | ConfigError | None] = queue.SimpleQueue()
         with self._lock:
             if self._closed:
-                raise UnavailableError("nobody is asked any more: the program ends")
-            answers = self._answers.get(prompt)
-            if answers is None:
-                answers = self._answers[prompt] = queue.SimpleQueue()
+                answers.put(None)
+            else:
+                self._waiting.add(answers)
+                # A daemon: nothing interrupts a read from the terminal, yet the program must end.
                 threading.Thread(target=self._ask, args=(prompt, answers), daemon=True).start()
         answer = answers.get()
+        with self._lock:
+            self._waiting.discard(answers)
+        if answer is None:
+            raise UnavailableError("nobody is asked any more: the program ends")
         if isinstance(answer, ConfigError):
             raise answer
-        if self._closed:
-            raise UnavailableError("nobody is asked any more: the program ends")
-        with self._lock:
-            self._answers.pop(prompt, None)
         return answer
 
     def close(self) -> None:
         """Free whoever waits; idempotent."""
         with self._lock:
             self._closed = True
-            for answers in self._answers.values():
-                answers.put("")
+            for answers in self._waiting:
+                answers.put(None)
             before, self._before = self._before, None
         if before is not None:
             with contextlib.suppress(OSError, termios.error):
                 _on_terminal(lambda terminal: termios.tcsetattr(terminal, termios.TCSANOW, before))
 
-    def _ask(self, prompt: str, answers: "queue.SimpleQueue[str | ConfigError]") -> None:
+    def _ask(self, prompt: str, answers: "queue.SimpleQueue[str | ConfigError | None]") -> None:
         with self._turn:
+            if self._closed:
+                return
             try:
                 with contextlib.suppress(OSError, termios.error):
                     self._before = _on_terminal(termios.tcgetattr)
                 answers.put(ask(prompt))
             except ConfigError as error:
-                with self._lock:
-                    self._answers.pop(prompt, None)
                 answers.put(error)
             finally:
                 self._before = None

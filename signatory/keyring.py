@@ -1,16 +1,17 @@
 """Every key of every vault, by its identifier; vaults that do not open, and what becomes of them."""
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from signatory.crypto.keypair import Verifier
 from signatory.errors import NotFoundError, SignatoryError, UnavailableError
 from signatory.limits import KEYRING_LIMITS, KeyringLimits
-from signatory.vault import Readiness, Registration, Vault, VaultKey
+from signatory.vault import Readiness, Registration, Vault, VaultContext, VaultKey
 
 logger = logging.getLogger(__name__)
 
@@ -129,8 +130,9 @@ class Keyring:
         fields = {"vault": getattr(registration.driver, "label", registration.name), "vault_name": slot.name}
         logger.info("Initializing vault", extra=fields)
         try:
-            async with asyncio.timeout(self._limits.opening):
-                vault = await registration.driver.open(registration.config, registration.context)
+            async with asyncio.timeout(self._limits.opening) as limit:
+                context = _patient(registration.context, limit, self._limits.opening)
+                vault = await registration.driver.open(registration.config, context)
                 keys = tuple(await vault.list())
         except Exception as error:  # noqa: BLE001 - whatever a driver does, the other vaults serve
             slot.reason = _reason(error, f"it did not open within {self._limits.opening:g} s")
@@ -208,3 +210,22 @@ def _report_duplicate(identifier: str, first: str, second: str) -> None:
     if first == second:
         return
     logger.warning("Key %s is in two vaults; %s is used, %s is not", identifier, first, second)
+
+
+def _patient(context: VaultContext, limit: asyncio.Timeout, seconds: float) -> VaultContext:
+    """The context whose questions stop the clock: the limit is for machines, not for who types."""
+    loop = asyncio.get_running_loop()
+
+    def reschedule(when: float | None) -> None:
+        with contextlib.suppress(RuntimeError):  # the attempt is over
+            limit.reschedule(when)
+
+    def password(prompt: str) -> str:
+        loop.call_soon_threadsafe(reschedule, None)
+        try:
+            return context.password(prompt)
+        finally:
+            with contextlib.suppress(RuntimeError):  # the program is over
+                loop.call_soon_threadsafe(reschedule, loop.time() + seconds)
+
+    return replace(context, password=password)

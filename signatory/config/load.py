@@ -47,7 +47,7 @@ VaultCheck = Callable[[Mapping[str, Any]], tuple[list[Problem], list[Problem]]]
 
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 _WHOLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_SECRETS = re.compile(r"(?i)secret|password|token|\bpin\b")
+_SECRETS = re.compile(r"(?i)secret|password(?!_file)|token|\bpin\b")
 
 
 def load(

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from signatory.config import kinds
 from signatory.config.models import KeyConfig
-from signatory.policy import DEFAULT_KEY_POLICY, KeyPolicy
+from signatory.policy import DEFAULT_KEY_POLICY, OPERATION_KINDS, KeyPolicy
 
 
 def key_policy(settings: KeyConfig | None) -> KeyPolicy:
@@ -29,7 +29,10 @@ def advice(key: str, settings: KeyConfig, *, clients_known: bool) -> Iterator[st
         yield _deprecated(settings)
     requests, operations = _named(settings)
     for old, new in dict.fromkeys(kinds.renamed([*requests, *operations])):
-        yield f"`{old}` is an old name, write `{new}`"
+        if old in operations and new not in OPERATION_KINDS:
+            yield f"`{old}` under `generic` is no operation of this protocol any more; remove it"
+        else:
+            yield f"`{old}` is an old name, write `{new}`"
     for kind, content in (settings.allow or {}).items():
         if content and kind != "generic":
             yield f"the list under `allow.{kind}` has no effect: only `generic` has one"

@@ -285,6 +285,13 @@ def test_a_file_that_everybody_may_write_or_read_with_secrets_is_told(tmp_path: 
     assert config.load(file).warnings == ()
 
 
+def test_the_path_of_a_password_file_is_no_secret(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("vaults: {m: {driver: x, config: {password_file: /run/secrets/p}}}")
+    file.chmod(0o644)
+    assert config.load(file).warnings == ()
+
+
 def test_the_base_folder_is_made_and_proven_writable(tmp_path: Path) -> None:
     mask = os.umask(0)
     try:

@@ -112,6 +112,14 @@ def test_old_names_mean_the_new_ones_and_are_told() -> None:
     ]
 
 
+@pytest.mark.parametrize("old", ["endorsement", "preendorsement"])
+def test_an_old_name_of_no_operation_is_not_advised_into_an_error(old: str) -> None:
+    _, warnings = loaded(f"{{allow: {{generic: [transaction, {old}]}}}}")
+    assert [warning.removeprefix(f"tezos.{TZ1}: ") for warning in warnings] == [
+        f"`{old}` under `generic` is no operation of this protocol any more; remove it"
+    ]
+
+
 def test_the_deprecated_lists_work_and_the_new_form_is_told() -> None:
     policy, warnings = loaded("{allowed_operations: [block, generic], allowed_kinds: [reveal, delegation]}")
     assert policy.requests == {"block", "generic"}

@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
+import threading
+from dataclasses import replace
 
 import pytest
-from serving import PAIRS, TZ1, TZ2, ScriptedVault, registration
+from serving import PAIRS, TZ1, TZ2, ScriptedConfig, ScriptedVault, registration
 
 from signatory.crypto.curves import KeyType
 from signatory.errors import NotFoundError, UnavailableError
 from signatory.keyring import Keyring
 from signatory.limits import KeyringLimits
-from signatory.vault import Readiness, VaultKey
+from signatory.vault import Readiness, Registration, VaultContext, VaultKey
 
 ED, SECP = PAIRS[KeyType.ED25519], PAIRS[KeyType.SECP256K1]
 
@@ -152,3 +154,26 @@ async def test_a_pinned_key_comes_from_its_vault_only() -> None:
     with pytest.raises(NotFoundError):
         await lost.find(TZ1)
     await lost.close()
+
+
+async def test_a_person_may_take_longer_to_answer_than_a_vault_may_to_open() -> None:
+    answered = threading.Event()
+
+    def password(_prompt: str) -> str:
+        answered.wait()
+        return "typed at last"
+
+    class Asking(ScriptedVault):
+        @classmethod
+        async def open(cls, config: ScriptedConfig, context: VaultContext) -> ScriptedVault:
+            assert await asyncio.to_thread(context.password, "Password: ") == "typed at last"
+            return config.vault
+
+    known = registration("one", ScriptedVault(ED))
+    slow = Registration("one", Asking, known.config, replace(known.context, password=password))
+    keyring = Keyring([slow], KeyringLimits(opening=0.05))
+    asyncio.get_running_loop().call_later(0.2, answered.set)
+    await keyring.start()
+
+    assert keyring.get(TZ1) is not None
+    await keyring.close()

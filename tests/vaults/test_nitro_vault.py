@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import signal
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from fake_enclave import SEAL, FakeEnclave, FakeKey, ints, ok, struct
 from independent import verifies
-from real import Processes, end
+from real import ACCESS, Processes, end
 from rigs import CALL, KEY_ARN, Opened, nitro_config, nitro_rig, until
 
 from signatory.crypto import keypair
@@ -23,7 +24,8 @@ from signatory.errors import (
     MalformedError,
     UnavailableError,
 )
-from signatory.vault import Call, Resettable, Vault, VaultKey
+from signatory.nitro.sigv4 import AccessKey
+from signatory.vault import Call, Readiness, Resettable, Vault, VaultKey
 from vaults.nitro import driver, link
 from vaults.nitro.driver import NitroVault
 
@@ -455,3 +457,38 @@ async def test_two_vaults_share_the_first_one_s_proxy_and_the_second_takes_over(
     await until(lambda: not command._proxy.served_elsewhere)
     key = await command.generate(KeyType.ED25519, Purpose.TEZOS, CALL)
     assert await signs(command, key)
+
+
+async def test_expired_credentials_are_renewed_while_the_old_connection_goes_on_signing(
+    processes: Processes, short_folder: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def use(access: AccessKey) -> None:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", access.access_key_id)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", access.secret_access_key)
+        monkeypatch.setenv("AWS_SESSION_TOKEN", access.session_token or "")
+
+    first, second = (
+        AccessKey(f"ASIA{name}", f"secret of {name}", f"token-{name}") for name in ("FIRST", "SECOND")
+    )
+    for access in (first, second):
+        processes.tell(do="credential", like=ACCESS.access_key_id, **asdict(access))
+    rig = processes.rig(short_folder, credentials={})
+    use(first)
+    daemon = await opened(rig)
+    old: Any = await daemon.generate(KeyType.ED25519, Purpose.TEZOS, CALL)
+    processes.tell(do="expire", access_key_id=first.access_key_id, seconds=0)
+
+    use(second)
+    command = await opened(rig)
+    new: Any = await command.generate(KeyType.P256, Purpose.TEZOS, CALL)
+    use(first)
+    await daemon.list()  # the new key is refused, and the environment holds nothing better yet
+    assert await signs(daemon, old)
+    assert "expired" in daemon.readiness().reason
+
+    use(second)
+    async with asyncio.timeout(30):
+        while len(await daemon.list()) < 2:
+            assert await signs(daemon, old)
+    assert await signs(daemon, new)
+    assert daemon.readiness() == Readiness(ready=True)

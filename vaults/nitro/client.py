@@ -121,6 +121,11 @@ class EnclaveClient:
             self._awaited.set_exception(UnavailableError(reason, hint=RETRY))
         self._line.abort()
 
+    async def retire(self, reason: str) -> None:
+        """Close between two requests: the one under way gets its reply, those behind it go elsewhere."""
+        async with self._turn:
+            self.close(reason)
+
     async def finish(self, reason: str) -> None:
         """Close, and wait until everything is released."""
         self.close(reason)

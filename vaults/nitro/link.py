@@ -17,7 +17,7 @@ from signatory.rpc.messages import RemoteError, Request
 from signatory.vault import Call, Readiness, VaultKey
 from vaults.nitro.client import NotSentError
 from vaults.nitro.line import RETRY
-from vaults.nitro.refusals import explain
+from vaults.nitro.refusals import explain, left_out, sentence
 from vaults.nitro.session import Dial, Session
 from vaults.nitro.storage.record import SealedKey
 
@@ -35,8 +35,6 @@ LOADING = 10.0
 LISTING = 2.0
 """The same for whoever lists the keys."""
 CLOSED = "the vault is closed"
-NAMED = 3
-"""How many refused keys the reason of readiness names."""
 
 Known = Callable[[], Awaitable[Sequence[SealedKey]]]
 
@@ -51,6 +49,7 @@ class EnclaveLink:
         self._wanted: dict[str, SealedKey] = {}
         self._session: Session | None = None
         self._up = asyncio.Event()
+        self._nudge = asyncio.Event()
         self._reason = "not connected yet"
         self._told: dict[str, str] = {}
         self._keeper: asyncio.Task[None] | None = None
@@ -80,7 +79,7 @@ class EnclaveLink:
         session = self._session
         if session is None or session.is_over:
             return Readiness(ready=False, reason=CLOSED if self._closed else self._why(session))
-        return Readiness(ready=True, reason=_left_out(session))
+        return Readiness(ready=True, reason=left_out(list(session.refused.values())))
 
     async def request(self, request: Request, expected: type[T], call: Call) -> tuple[T, Session]:
         """A call that needs no key: the reply, and the session that its handle belongs to."""
@@ -106,6 +105,8 @@ class EnclaveLink:
         if session is not None and not session.is_over and not session.loading.locked():
             with contextlib.suppress(SignatoryError):  # the keeper sees the same break and says so
                 await self._load_missing(session, again=False, within=LISTING)
+            if session.expired:
+                self._nudge.set()
 
     def drop(self, reason: str) -> None:
         """Replace the connection: what came over it was wrong. Keys are loaded again over the next one."""
@@ -178,7 +179,8 @@ class EnclaveLink:
         delay = 0.0
         while True:
             began = now()
-            await self._attend(session)
+            while fresh := await self._attend(session):
+                session = fresh
             level = logging.WARNING if session.client.at_fault else logging.INFO
             logger.log(level, "The enclave's connection ended, connecting again: %s", session.client.reason)
             # An enclave that takes connections and drops or garbles them must not be dialled in a tight loop.
@@ -187,16 +189,50 @@ class EnclaveLink:
             delay = min(max(FIRST, delay * 2), LAST) if too_short else 0.0
             session = await self._reconnect(delay)
 
-    async def _attend(self, session: Session) -> None:
-        """Load what could not be loaded yet, ever less often, until the session is over."""
+    async def _attend(self, session: Session) -> Session | None:
+        """Load what could not be loaded yet, ever less often, until the session is over.
+
+        Where its credentials are over first, the session that took its place.
+        """
         pause = KEYS_FIRST
         while not session.is_over:
             with contextlib.suppress(SignatoryError):  # the session is over then
                 await self._load_missing(session, again=pause > KEYS_FIRST)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_spread(pause)):
-                    await session.client.closed.wait()
+            if session.expired and (fresh := await self._renewed(session)):
+                return fresh
+            await self._rest(session, _spread(pause))
             pause = min(pause * 2, KEYS_LAST)
+        return None
+
+    async def _rest(self, session: Session, seconds: float) -> None:
+        """Until the session is over, somebody nudges, or the time has passed."""
+        waits = [asyncio.ensure_future(event.wait()) for event in (session.client.closed, self._nudge)]
+        try:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        self._nudge.clear()
+
+    async def _renewed(self, old: Session) -> Session | None:
+        """A session with the credentials of now that holds every key of the old one, in its place.
+
+        None where there is none to be had: what signs goes on signing.
+        """
+        fresh = None
+        try:
+            fresh = await Session.open(self._dial)
+            await self._load_missing(fresh, again=False)
+        except SignatoryError as error:
+            logger.warning("Expired credentials could not be renewed: %s", sentence(error))
+        if fresh is None or fresh.is_over or fresh.expired or not old.handles.keys() <= fresh.handles.keys():
+            if fresh is not None:
+                await fresh.client.finish("its credentials are no better")
+            return None
+        self._session = fresh
+        logger.info("The enclave has new credentials")
+        await old.client.retire("it was replaced by one with new credentials")
+        return fresh
 
     async def _reconnect(self, delay: float) -> Session:
         while True:
@@ -205,7 +241,7 @@ class EnclaveLink:
             try:
                 return await self._establish()
             except SignatoryError as error:
-                reason = _sentence(error)
+                reason = sentence(error)
                 if reason != self._reason:
                     logger.error("The enclave cannot be used, trying again: %s", reason)  # noqa: TRY400 - a reason, no traceback
                 self._reason = reason
@@ -242,6 +278,8 @@ class EnclaveLink:
                 if end is not None and now() >= end:
                     return
                 await self._load(session, key)
+                if session.expired:
+                    return  # the next key would be refused for the same reason
 
     async def _load(self, session: Session, key: SealedKey) -> None:
         public = await session.load(key)
@@ -249,7 +287,7 @@ class EnclaveLink:
             self._told.pop(key.id, None)
             self.keys[key.id] = VaultKey(public, key.purpose)
             return
-        reason = _sentence(session.refused[key.id])
+        reason = sentence(session.refused[key.id])
         if self._told.get(key.id) != reason:
             self._told[key.id] = reason
             logger.error("A key is left out: %s", reason)
@@ -270,15 +308,3 @@ def _check_useful(session: Session) -> None:
 
 def _spread(delay: float) -> float:
     return delay * random.uniform(0.8, 1.2)  # noqa: S311 - spreads retries, guards nothing
-
-
-def _sentence(error: SignatoryError) -> str:
-    return f"{error.message}; {error.hint}" if error.hint else error.message
-
-
-def _left_out(session: Session) -> str:
-    refused = list(session.refused.values())
-    if not refused:
-        return ""
-    more = f"; and {len(refused) - NAMED} more" if len(refused) > NAMED else ""
-    return "left out: " + "; ".join(_sentence(error) for error in refused[:NAMED]) + more

@@ -3,8 +3,18 @@
 Source: KMS error names, enclave-kms-attestation §5.5; texts of the enclave, §1.6.
 """
 
+from collections.abc import Sequence
+
 from signatory.errors import DeniedError, IntegrityError, SignatoryError, UnavailableError
 from signatory.rpc.messages import RemoteError
+
+NAMED = 3
+"""How many refused keys the reason of readiness names."""
+
+
+class ExpiredError(UnavailableError):
+    """The credentials that the enclave was given are over; what it holds goes on signing."""
+
 
 _CLOSED = (
     "the KMS key's policy does not open to this enclave with these credentials: compare the PCR0 "
@@ -17,7 +27,7 @@ _RULES: tuple[tuple[tuple[str, ...], type[SignatoryError], str], ...] = (
         DeniedError,
         _CLOSED,
     ),
-    (("ExpiredToken",), UnavailableError, "the AWS credentials have expired; give the daemon fresh ones"),
+    (("ExpiredToken",), ExpiredError, "the AWS credentials have expired; give the daemon fresh ones"),
     (
         ("UnrecognizedClient", "InvalidSignature", "IncompleteSignature", "MissingAuthenticationToken"),
         UnavailableError,
@@ -44,3 +54,16 @@ def explain(what: str, error: RemoteError) -> SignatoryError:
         if any(error.mentions(word) for word in words):
             return family(text, hint=hint)
     return UnavailableError(text)
+
+
+def sentence(error: SignatoryError) -> str:
+    """What happened and what to do, in one line for the operator."""
+    return f"{error.message}; {error.hint}" if error.hint else error.message
+
+
+def left_out(refused: Sequence[SignatoryError]) -> str:
+    """The reason of a vault that is ready without some of its keys; empty where there are none."""
+    if not refused:
+        return ""
+    more = f"; and {len(refused) - NAMED} more" if len(refused) > NAMED else ""
+    return "left out: " + "; ".join(sentence(error) for error in refused[:NAMED]) + more

@@ -12,7 +12,7 @@ from signatory.net.vsock import Address
 from signatory.rpc.messages import Credentials, Import, Imported, Initialize, RemoteError
 from signatory.tezos.keys import PublicKey
 from vaults.nitro.client import EnclaveClient
-from vaults.nitro.refusals import explain
+from vaults.nitro.refusals import ExpiredError, explain
 from vaults.nitro.storage.record import SealedKey
 
 
@@ -34,6 +34,11 @@ class Session:
         self.refused: dict[str, SignatoryError] = {}
         self.loading = asyncio.Lock()
         self._timeout = timeout
+
+    @property
+    def expired(self) -> bool:
+        """Whether keys are left out because the credentials of this session are over."""
+        return any(isinstance(error, ExpiredError) for error in self.refused.values())
 
     @property
     def is_over(self) -> bool:
