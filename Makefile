@@ -3,7 +3,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.requirements
 
-.PHONY: run test coverage check lint types contracts bench lock clean
+.PHONY: run test coverage check lint types contracts bench wheel lock clean
 
 run: $(STAMP)
 	@exec $(BIN)/python -I -m cli.signatory dev $(ARGS)
@@ -34,6 +34,9 @@ $(STAMP): requirements/run.txt requirements/dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
+
+wheel: $(STAMP)
+	$(BIN)/python -m hatchling build -t wheel
 
 # The lock: hashes of every file, no index lines. Needs `uv` on the PATH.
 lock:
