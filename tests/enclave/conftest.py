@@ -1,31 +1,22 @@
 """The fixtures around the enclave's program; the processes are those of enclave_cloud."""
 
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
-from enclave_cloud import Cloud, Enclave, set_policy, start_kms, start_nsm
+from emulators import short_folder
+from enclave_cloud import Cloud, Enclave
 
 
 @pytest.fixture(scope="session")
 def _processes() -> Iterator[Cloud]:
-    folder = Path(tempfile.mkdtemp(prefix="sv-"))
-    made = Cloud(folder)
-    try:
-        start_nsm(made)
-        start_kms(made)
+    with short_folder() as folder, Cloud(folder).running() as made:
         yield made
-    finally:
-        made.close()
-        shutil.rmtree(folder)
 
 
 @pytest.fixture
 async def cloud(_processes: Cloud) -> AsyncIterator[Cloud]:
     """NSM and KMS run and do no harm; the key's policy opens to everyone who is attested."""
-    set_policy(_processes, Null={"kms:RecipientAttestation:PCR0": "false"})
+    _processes.set_policy()
     for emulator in ("kms", "nsm"):
         _processes.tell(emulator, do="clear")
     yield _processes

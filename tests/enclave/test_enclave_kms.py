@@ -11,7 +11,7 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-from enclave_cloud import ACCESS, ARN
+from emulators import ACCESS, KEY_ARN
 
 from cli.local import laptop_ca
 from enclave_signer import nsm
@@ -27,8 +27,8 @@ from signatory.nitro.kms import Arn
 from signatory.nitro.kms_errors import KmsError
 
 HOST = "kms.localhost"
-KEY = Arn.parse(ARN)
-OTHER = Arn.parse(ARN[:-1] + "c")
+KEY = Arn.parse(KEY_ARN)
+OTHER = Arn.parse(KEY_ARN[:-1] + "c")
 Answer = Callable[[bytes], bytes]
 
 
@@ -231,14 +231,14 @@ async def test_an_answer_that_is_none_is_refused(
 async def test_a_decrypt_without_an_envelope_is_refused(
     tmp_path: Path, context: ssl.SSLContext, plaintext: dict[str, str | None]
 ) -> None:
-    answer = http(json.dumps({"KeyId": ARN, **plaintext}).encode())
+    answer = http(json.dumps({"KeyId": KEY_ARN, **plaintext}).encode())
     async with tls_server(tmp_path, answer) as address, session(address, context, Module()) as kms:
         with pytest.raises(IntegrityError, match="CiphertextForRecipient"):
             await kms.decrypt(b"x")
 
 
 async def test_an_envelope_beside_plaintext_is_refused(tmp_path: Path, context: ssl.SSLContext) -> None:
-    body = {"KeyId": ARN, "Plaintext": "AQID", "CiphertextForRecipient": "AQID"}
+    body = {"KeyId": KEY_ARN, "Plaintext": "AQID", "CiphertextForRecipient": "AQID"}
     answer = http(json.dumps(body).encode())
     async with tls_server(tmp_path, answer) as address, session(address, context, Module()) as kms:
         with pytest.raises(IntegrityError):
@@ -250,7 +250,7 @@ async def test_a_damaged_envelope_has_one_text_whatever_is_wrong(
 ) -> None:
     texts = set()
     for envelope in (b"\x30\x80", b"\x00" * 500):
-        body = {"KeyId": ARN, "CiphertextForRecipient": base64.b64encode(envelope).decode()}
+        body = {"KeyId": KEY_ARN, "CiphertextForRecipient": base64.b64encode(envelope).decode()}
         answer = http(json.dumps(body).encode())
         async with tls_server(tmp_path, answer) as address, session(address, context, Module()) as kms:
             with pytest.raises(IntegrityError) as caught:
@@ -259,7 +259,7 @@ async def test_a_damaged_envelope_has_one_text_whatever_is_wrong(
     assert len(texts) == 1
 
 
-@pytest.mark.parametrize(("allowed", "named"), [((KEY,), ARN), ((KEY, OTHER), None)])
+@pytest.mark.parametrize(("allowed", "named"), [((KEY,), KEY_ARN), ((KEY, OTHER), None)])
 async def test_decrypt_names_the_key_where_only_one_is_allowed_and_always_the_recipient(
     tmp_path: Path, context: ssl.SSLContext, allowed: tuple[Arn, ...], named: str | None
 ) -> None:

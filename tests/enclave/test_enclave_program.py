@@ -7,7 +7,8 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from enclave_cloud import ACCESS, ROOT, Cloud, Enclave, listening, start, stop
+from emulators import ACCESS, ROOT, Program
+from enclave_cloud import Cloud, Enclave
 
 from signatory.crypto.curves import KeyType
 from signatory.rpc.messages import GenerateAndImport, Generated, Import, ImportUnencrypted, RemoteError, Sign
@@ -68,9 +69,7 @@ def test_nothing_of_the_daemon_is_in_the_program() -> None:
 
 
 def _run(*arguments: str) -> tuple[int, str, str]:
-    process = start("enclave_signer", *arguments)
-    output, errors = process.communicate(timeout=60)
-    return process.returncode, output, errors
+    return Program("enclave_signer", *arguments).ended()
 
 
 @pytest.mark.parametrize("arguments", [(), ("a", "b")])
@@ -114,12 +113,12 @@ def test_an_address_that_is_served_is_not_taken_over(cloud: Cloud, enclave: Encl
 @pytest.mark.parametrize("listen", ["unix:{}/own.sock", "tcp://127.0.0.1:0"])
 async def test_it_says_where_it_listens_and_ends_cleanly(cloud: Cloud, listen: str) -> None:
     file = cloud.write_settings(cloud.folder / "own.toml", listen=listen.format(cloud.folder))
-    process = start("enclave_signer", str(file))
-    address = listening(process)
+    process = Program("enclave_signer", str(file))
+    address = process.listening()
     assert address.startswith(listen[:4])
     assert not address.endswith(":0")
-    code, output, errors = stop(process)
-    assert (code, output) == (0, "")
+    code, output, errors = process.stop()
+    assert (code, output) == (0, f"listening on {address}\n")
     assert "Traceback" not in errors
 
 
@@ -127,8 +126,7 @@ async def test_it_ends_cleanly_with_sessions_open(cloud: Cloud) -> None:
     enclave = cloud.enclave()
     line = await enclave.session()
     await line.ask(GenerateAndImport(KeyType.ED25519))
-    cloud.processes.remove(enclave.process)
-    assert stop(enclave.process)[0] == 0
+    assert enclave.process.stop()[0] == 0
     assert await line.is_closed()
 
 
@@ -201,8 +199,7 @@ async def test_no_secret_is_on_its_output(cloud: Cloud) -> None:
         await line.ask(Import(made.blob))
     line.writer.write(b"\xff\xff\xff\xff" + seed)
     assert await line.read()
-    cloud.processes.remove(enclave.process)
-    _, output, errors = stop(enclave.process)
+    _, output, errors = enclave.process.stop()
     everything = output + errors + str(caught.value.chain)
     for secret in (seed.hex(), repr(seed)[2:-1], ACCESS.secret_access_key, str(ACCESS.session_token)):
         assert secret not in everything

@@ -3,10 +3,10 @@
 import os
 
 import pytest
-from enclave_cloud import ACCOUNT, KEY_ID, REGION, Cloud, Enclave
+from emulators import KEY_ID
+from enclave_cloud import Cloud, Enclave
 
 from cli.local import kms_blob
-from cli.local.kms_state import KmsState
 from signatory.crypto.curves import KeyType
 from signatory.rpc.messages import Generated, Import, Imported, ImportUnencrypted, RemoteError
 
@@ -24,7 +24,7 @@ PLAINTEXTS = {
 
 
 def _material(cloud: Cloud) -> bytes:
-    key = KmsState(cloud.folder / "kms", REGION, ACCOUNT).find_key(KEY_ID)
+    key = cloud.state.find_key(KEY_ID)
     assert key is not None
     return key.material
 

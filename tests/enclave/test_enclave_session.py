@@ -6,7 +6,8 @@ import hashlib
 import cbor2
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from enclave_cloud import ARN, CREDENTIALS, KEY_ID, REGION, Cloud, Enclave, set_policy
+from emulators import KEY_ARN, KEY_ID, REGION
+from enclave_cloud import CREDENTIALS, Cloud, Enclave
 
 from signatory.crypto.curves import KeyType, Purpose, SigningVersion, default_purpose
 from signatory.crypto.keypair import Verifier, verify_possession
@@ -87,7 +88,7 @@ async def test_before_initialize_nothing_but_initialize_is_served(enclave: Encla
     assert await chain(line.ask(GetPublicKey(0))) == ("signer error", "invalid handle")
 
 
-@pytest.mark.parametrize("name", [ARN, KEY_ID])
+@pytest.mark.parametrize("name", [KEY_ARN, KEY_ID])
 async def test_the_sealing_key_is_named_by_arn_or_id(enclave: Enclave, name: str) -> None:
     line = await (await enclave.line()).initialize(Credentials("a", "b", None, name, REGION))
     assert await chain(line.ask(Sign(0, b""))) == ("signer error", "invalid handle")
@@ -97,10 +98,10 @@ async def test_the_sealing_key_is_named_by_arn_or_id(enclave: Enclave, name: str
     ("name", "region", "words"),
     [
         ("alias/signer", REGION, "is an alias"),
-        (ARN.replace(f"key/{KEY_ID}", "alias/signer"), REGION, "is an alias"),
-        (ARN.replace("1111", "2222"), REGION, "do not allow that KMS key"),
-        (ARN, "us-east-1", "do not allow that KMS key in us-east-1"),
-        (ARN, "x@attacker.example:443/#", "is not the name of an AWS region"),
+        (KEY_ARN.replace(f"key/{KEY_ID}", "alias/signer"), REGION, "is an alias"),
+        (KEY_ARN.replace("1111", "2222"), REGION, "do not allow that KMS key"),
+        (KEY_ARN, "us-east-1", "do not allow that KMS key in us-east-1"),
+        (KEY_ARN, "x@attacker.example:443/#", "is not the name of an AWS region"),
         ("", REGION, "do not allow that KMS key"),
     ],
 )
@@ -345,12 +346,12 @@ async def test_a_wrong_pcr0_in_the_policy_is_refused_and_the_error_says_the_righ
     line = await enclave.session()
     made = await line.ask(GenerateAndImport(KeyType.ED25519))
     assert isinstance(made, Generated)
-    set_policy(cloud, StringEqualsIgnoreCase={"kms:RecipientAttestation:PCR0": "ab" * 48})
+    cloud.set_policy(StringEqualsIgnoreCase={"kms:RecipientAttestation:PCR0": "ab" * 48})
     refused = await chain(line.ask(Import(made.blob)))
     assert refused[3].startswith("AccessDeniedException: ")
     pcr0 = refused[4].removeprefix("PCR0 of this enclave is ").partition(";")[0]
     assert isinstance(await line.ask(Sign(0, b"still")), Signed)
-    set_policy(cloud, StringEqualsIgnoreCase={"kms:RecipientAttestation:PCR0": pcr0})
+    cloud.set_policy(StringEqualsIgnoreCase={"kms:RecipientAttestation:PCR0": pcr0})
     assert isinstance(await line.ask(Import(made.blob)), Imported)
 
 
@@ -400,10 +401,10 @@ async def test_an_answer_in_clear_is_refused(cloud: Cloud, enclave: Enclave) -> 
 
 async def test_wrong_credentials_are_kms_s_to_refuse(enclave: Enclave) -> None:
     line = await (await enclave.line()).initialize(
-        Credentials("AKIDEXAMPLE", "wrong", "a-session-token", ARN, REGION)
+        Credentials("AKIDEXAMPLE", "wrong", "a-session-token", KEY_ARN, REGION)
     )
     assert "InvalidSignatureException" in (await chain(line.ask(Generate(KeyType.ED25519))))[3]
-    line = await (await enclave.line()).initialize(Credentials("", "", None, ARN, REGION))
+    line = await (await enclave.line()).initialize(Credentials("", "", None, KEY_ARN, REGION))
     assert "access key id" in (await chain(line.ask(Generate(KeyType.ED25519))))[0]
 
 

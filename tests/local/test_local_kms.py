@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.message import Message
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from laptop_processes import (
-    ACCESS_KEY,
+from emulators import (
+    ACCESS,
     ACCOUNT,
     INSTANCE,
     KEY_ARN,
@@ -33,17 +34,13 @@ from laptop_processes import (
     PRINCIPAL,
     REGION,
     ROLE,
-    ask,
-    control,
-    prepare_kms,
-    prepare_nsm,
+    Emulators,
     short_folder,
-    started,
 )
+from laptop_processes import ask, prepare_tree
 
 from cli.local import nsm_chain
 from cli.local.faults import Faults
-from cli.local.kms_state import KmsState
 from cli.local.nsm import NsmConfig
 from cli.local.nsm_device import Device, Identity
 
@@ -52,21 +49,29 @@ ROLE_MAY = {"Effect": "Allow", "Principal": {"AWS": ROLE}, "Resource": "*"}
 USES_KEY = ["kms:Encrypt", "kms:Decrypt", "kms:GenerateDataKey"]
 
 
-class Cloud:
+class Cloud(Emulators):
     """A running NSM and KMS, and what a test does to them."""
 
-    def __init__(self, folder: Path, address: str) -> None:
-        self.folder = folder
-        self.ca = folder / "kms" / "ca.pem"
-        self.url = "https://localhost:" + address.rpartition(":")[2]
-        self.measured = NsmConfig.load(folder / "nsm").measured()
-        self.state = KmsState(folder / "kms", REGION, ACCOUNT)
-        self.key = rsa.generate_private_key(65537, 2048)
+    @cached_property
+    def key(self) -> rsa.RSAPrivateKey:
+        return rsa.generate_private_key(65537, 2048)
 
-    def client(self, token: str | None = ACCESS_KEY.session_token, **changed: str) -> Client:
+    @cached_property
+    def measured(self) -> Mapping[int, bytes]:
+        return NsmConfig.load(self.folder / "nsm").measured()
+
+    @property
+    def ca(self) -> Path:
+        return self.folder / "kms" / "ca.pem"
+
+    @property
+    def url(self) -> str:
+        return "https://localhost:" + self.kms.listening().rpartition(":")[2]
+
+    def client(self, token: str | None = ACCESS.session_token, **changed: str) -> Client:
         given = {
-            "aws_access_key_id": ACCESS_KEY.access_key_id,
-            "aws_secret_access_key": ACCESS_KEY.secret_access_key,
+            "aws_access_key_id": ACCESS.access_key_id,
+            "aws_secret_access_key": ACCESS.secret_access_key,
             "region_name": REGION,
         } | changed
         return boto3.client(
@@ -103,9 +108,6 @@ class Cloud:
     def policy(self, *statements: Mapping[str, Any]) -> None:
         self.state.add_key(KEY_ID, {"Version": "2012-10-17", "Statement": list(statements)})
 
-    def control(self, **command: Any) -> dict[str, Any]:
-        return control(self.folder / "kms-control.sock", **command)
-
     def open_envelope(self, envelope: bytes) -> bytes:
         """By openssl, which shares no code with us."""
         key = self.folder / "recipient.key"
@@ -120,15 +122,13 @@ class Cloud:
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Cloud]:
-    with short_folder() as folder:
-        nsm, kms = prepare_nsm(folder), prepare_kms(folder, {"Version": "2012-10-17", "Statement": []})
-        with started("cli.local.nsm", nsm), started("cli.local.kms", kms) as server:
-            yield Cloud(folder, server.address)
+    with short_folder() as folder, Cloud(folder, prepare_tree(folder)).running() as made:
+        yield made
 
 
 @pytest.fixture(name="cloud")
 def _cloud(running: Cloud) -> Cloud:
-    running.control(do="clear")
+    running.tell("kms", do="clear")
     running.policy(ROLE_MAY | {"Action": USES_KEY})
     return running
 
@@ -295,7 +295,7 @@ def test_a_key_is_found_by_id_or_arn_and_must_be_the_one_that_encrypted(cloud: C
     assert kms.decrypt(CiphertextBlob=blob, KeyId=KEY_ARN)["Plaintext"] == b"x"
     assert refused(kms.decrypt, CiphertextBlob=blob, KeyId=second)[0] == "IncorrectKeyException"
     missing = KEY_ARN.replace("1234", "4321")
-    for unknown in (missing, "nonsense", "../keys", f"alias/{KEY_ID}", KEY_ARN.replace(REGION, "us-west-2")):
+    for unknown in (missing, "nonsense", "../keys", f"alias/{KEY_ID}", KEY_ARN.replace(REGION, "eu-west-1")):
         assert refused(kms.encrypt, KeyId=unknown, Plaintext=b"x")[0] == "NotFoundException"
     assert refused(kms.decrypt, CiphertextBlob=blob, KeyId=missing)[0] == "NotFoundException"
 
@@ -337,7 +337,7 @@ def test_sizes_are_those_of_kms(kms: Client) -> None:
         ({"aws_secret_access_key": "wrong"}, "InvalidSignatureException"),
         ({"token": "wrong"}, "UnrecognizedClientException"),
         ({"token": None}, "UnrecognizedClientException"),
-        ({"region_name": "us-west-2"}, "InvalidSignatureException"),
+        ({"region_name": "eu-west-1"}, "InvalidSignatureException"),
     ],
 )
 def test_a_caller_who_is_not_who_he_says_is_refused(cloud: Cloud, changed: Any, name: str) -> None:
@@ -349,10 +349,10 @@ def test_a_caller_who_is_not_who_he_says_is_refused(cloud: Cloud, changed: Any, 
 
 def test_a_credential_runs_out_and_another_takes_over(cloud: Cloud) -> None:
     new = {"access_key_id": "ASIASECOND", "secret_access_key": "second", "session_token": "token"}
-    cloud.control(do="credential", like=ACCESS_KEY.access_key_id, **new)
+    cloud.tell("kms", do="credential", like=ACCESS.access_key_id, **new)
     client = cloud.client(aws_access_key_id="ASIASECOND", aws_secret_access_key="second", token="token")
     assert client.encrypt(KeyId=KEY_ID, Plaintext=b"x")
-    assert cloud.control(do="expire", access_key_id="ASIASECOND", seconds=0) == {"ok": True}
+    assert cloud.tell("kms", do="expire", access_key_id="ASIASECOND", seconds=0) == {"ok": True}
     code, message, status = refused(client.encrypt, KeyId=KEY_ID, Plaintext=b"x")
     client.close()
     assert (code, status) == ("ExpiredTokenException", 400)
@@ -361,7 +361,7 @@ def test_a_credential_runs_out_and_another_takes_over(cloud: Cloud) -> None:
 
 def test_it_fails_as_told_and_then_serves_again(cloud: Cloud, kms: Client) -> None:
     for name in ("ThrottlingException", "KMSInternalException", "DependencyTimeoutException"):
-        cloud.control(do="fail", operation="Encrypt", error=name, times=2)
+        cloud.tell("kms", do="fail", operation="Encrypt", error=name, times=2)
     codes = [refused(kms.encrypt, KeyId=KEY_ID, Plaintext=b"x")[::2] for _ in range(6)]
     assert codes == [
         *[("ThrottlingException", 400)] * 2,
@@ -369,20 +369,20 @@ def test_it_fails_as_told_and_then_serves_again(cloud: Cloud, kms: Client) -> No
         *[("DependencyTimeoutException", 503)] * 2,
     ]
     assert kms.encrypt(KeyId=KEY_ID, Plaintext=b"x")
-    assert cloud.control(do="status")["faults"] == []
+    assert cloud.tell("kms", do="status")["faults"] == []
 
 
 def test_it_delays_as_told(cloud: Cloud, kms: Client) -> None:
-    cloud.control(do="delay", operation="GenerateRandom", seconds=0.001)
+    cloud.tell("kms", do="delay", operation="GenerateRandom", seconds=0.001)
     assert kms.generate_random(NumberOfBytes=1)
-    assert cloud.control(do="status")["faults"] == []
+    assert cloud.tell("kms", do="status")["faults"] == []
 
 
 def test_told_to_be_hostile_it_answers_in_clear_although_a_recipient_was_named(
     cloud: Cloud, kms: Client
 ) -> None:
     blob = kms.encrypt(KeyId=KEY_ID, Plaintext=b"x")["CiphertextBlob"]
-    cloud.control(do="plaintext", operation="Decrypt")
+    cloud.tell("kms", do="plaintext", operation="Decrypt")
     opened = kms.decrypt(CiphertextBlob=blob, Recipient=cloud.recipient())
     assert (opened["Plaintext"], "CiphertextForRecipient" in opened) == (b"x", False)
 
@@ -394,7 +394,7 @@ def post(
     given = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": f"TrentService.{operation}"}
     request = AWSRequest("POST", cloud.url + "/", data=body, headers=given | headers)
     if sign:
-        key = Credentials(ACCESS_KEY.access_key_id, ACCESS_KEY.secret_access_key, ACCESS_KEY.session_token)
+        key = Credentials(ACCESS.access_key_id, ACCESS.secret_access_key, ACCESS.session_token)
         SigV4Auth(key, "kms", REGION).add_auth(request)
     context = ssl.create_default_context(cafile=str(cloud.ca))
     sent = urllib.request.Request(cloud.url + "/", body, dict(request.headers.items()))  # noqa: S310  ours
@@ -449,9 +449,9 @@ def test_an_overlong_body_is_refused(cloud: Cloud) -> None:
 
 def test_its_log_tells_what_was_asked_and_no_secret(cloud: Cloud, kms: Client) -> None:
     kms.encrypt(KeyId=KEY_ID, Plaintext=b"the plaintext")
-    log = (cloud.folder / "kms" / "log").read_text()
+    log = "".join(cloud.kms.printed())
     assert re.search(r"Encrypt ok$", log, re.MULTILINE)
-    for secret in (ACCESS_KEY.secret_access_key, ACCESS_KEY.session_token, "the plaintext"):
+    for secret in (ACCESS.secret_access_key, ACCESS.session_token, "the plaintext"):
         assert secret
         assert secret not in log
 

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import socket
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA384
+from emulators import INSTANCE, ROLE, Emulators, control, short_folder
 from hypothesis import given
 from hypothesis.strategies import binary
-from laptop_processes import INSTANCE, ROLE, ask, ask_on, control, prepare_nsm, short_folder, started
+from laptop_processes import ask, ask_on, prepare_tree
 
 from cli.local import nsm_chain
 from cli.local.faults import Faults
@@ -27,15 +29,19 @@ from signatory.nitro import attestation
 AWS_ROOT_SHA256 = "641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b"
 
 
+def running(folder: Path) -> AbstractContextManager[Emulators]:
+    return Emulators(folder, prepare_tree(folder)).running(kms=False)
+
+
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    with short_folder() as made, started("cli.local.nsm", prepare_nsm(made)):
+    with short_folder() as made, running(made):
         yield made
 
 
 @pytest.fixture(name="nsm")
 def _nsm(folder: Path) -> Path:
-    control(folder / "nsm-control.sock", do="clear")
+    control(folder / "nsm" / "control", do="clear")
     return folder / "nsm.sock"
 
 
@@ -99,7 +105,7 @@ def test_the_registers_hold_program_settings_role_and_instance(nsm: Path, folder
 
 
 def test_an_application_register_is_extended_until_it_is_locked_and_only_then_attested() -> None:
-    with short_folder() as folder, started("cli.local.nsm", prepare_nsm(folder)):
+    with short_folder() as folder, running(folder):
         path = folder / "nsm.sock"
         extend = cbor2.dumps({"ExtendPCR": {"index": 16, "data": b"abc"}})
         value = hashlib.sha384(bytes(48) + b"abc").digest()
@@ -209,16 +215,16 @@ def test_no_document_verifies_against_the_pinned_aws_root(nsm: Path) -> None:
 
 def test_the_root_outlives_the_process() -> None:
     with short_folder() as folder:
-        state, roots = prepare_nsm(folder), set()
+        state, roots = folder / "nsm", set()
         for _ in range(2):
-            with started("cli.local.nsm", state):
+            with running(folder):
                 roots.add(payload_of(attest(folder / "nsm.sock"))["cabundle"][0])
         assert len(roots) == 1
         assert {path.stat().st_mode & 0o077 for path in state.glob("root.*")} == {0}
 
 
 def test_it_can_be_told_to_fail_and_to_be_short_of_randomness(nsm: Path, folder: Path) -> None:
-    told = folder / "nsm-control.sock"
+    told = folder / "nsm" / "control"
     assert control(told, do="fail", operation="GetRandom", error="InternalError") == {"ok": True}
     assert control(told, do="short", size=1) == {"ok": True}
     answers = [cbor2.loads(ask(nsm, cbor2.dumps("GetRandom"))) for _ in range(3)]

@@ -26,7 +26,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
-from laptop_processes import ask, control
+from emulators import control
+from laptop_processes import ask
 from py_ecc.bls import ciphersuites
 
 from cli.local import measure, stack_files

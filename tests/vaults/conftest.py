@@ -1,10 +1,9 @@
 """Fixtures of the vault tests; what they are made of is in rigs.py and fake_enclave.py."""
 
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import emulators
 import pytest
 from fake_enclave import FakeEnclave
 from real import Processes
@@ -16,9 +15,8 @@ from signatory.vault import Vault
 @pytest.fixture
 def short_folder() -> Iterator[Path]:
     """A folder whose path is short enough for sockets."""
-    folder = Path(tempfile.mkdtemp(prefix="sv-"))
-    yield folder
-    shutil.rmtree(folder)
+    with emulators.short_folder() as folder:
+        yield folder
 
 
 @pytest.fixture
@@ -33,15 +31,9 @@ async def fake(short_folder: Path) -> AsyncIterator[FakeEnclave]:
 @pytest.fixture(scope="session")
 def processes() -> Iterator[Processes]:
     """KMS and NSM, and one enclave that many tests share."""
-    folder = Path(tempfile.mkdtemp(prefix="sv-"))
-    made = Processes(folder)
-    try:
-        made.start()
+    with emulators.short_folder() as folder, Processes(folder).running() as made:
         made.enclave()
         yield made
-    finally:
-        made.stop()
-        shutil.rmtree(folder)
 
 
 @pytest.fixture

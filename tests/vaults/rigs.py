@@ -9,6 +9,7 @@ from typing import Any
 
 import base58
 from dilithium_py.ml_dsa import ML_DSA_44  # type: ignore[import-untyped]  # it ships no types
+from emulators import KEY_ARN
 
 from signatory.crypto.curves import KeyType, default_purpose
 from signatory.errors import ConfigError
@@ -19,7 +20,6 @@ from vaults.nitro.config import NitroConfig
 from vaults.nitro.driver import NitroVault
 
 CALL = Call("test", timeout=20.0)
-KEY_ARN = "arn:aws:kms:us-west-2:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 TEZOS = (KeyType.ED25519, KeyType.SECP256K1, KeyType.P256, KeyType.BLS, KeyType.MLDSA44)
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from emulators import KEY_ARN
 from fake_enclave import FakeEnclave, FakeKey, data, error, head, ints, ok, struct
 from independent import verifies
-from rigs import CALL, KEY_ARN, Opened, nitro_rig
+from rigs import CALL, Opened, nitro_rig
 
 from signatory.crypto.curves import KeyType, Purpose, SigningVersion
 from signatory.errors import IntegrityError, UnavailableError

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from emulators import ACCESS, KEY_ARN
 from fake_enclave import SEAL, FakeEnclave, FakeKey, ints, ok, struct
 from independent import verifies
-from real import ACCESS, Processes, end
-from rigs import CALL, KEY_ARN, Opened, nitro_config, nitro_rig, until
+from real import Processes
+from rigs import CALL, Opened, nitro_config, nitro_rig, until
 
 from signatory.crypto import keypair
 from signatory.crypto.curves import KeyType, Purpose, SigningVersion
@@ -393,7 +394,7 @@ async def test_kill_9_and_a_restart_of_the_real_enclave_heal_without_a_word_from
     running = processes.enclave("killed")
     vault: Any = await opened(processes.rig(short_folder, "killed"))
     keys = [await vault.generate(family, Purpose.TEZOS, CALL) for family in (KeyType.ED25519, KeyType.BLS)]
-    end(running, signal.SIGKILL)
+    running.stop(signal.SIGKILL)
     await until(lambda: not vault.readiness().ready)
     processes.enclave("killed")
     assert all([await signs(vault, key) for key in keys])
@@ -421,15 +422,15 @@ async def test_a_client_that_hangs_up_on_the_slow_real_enclave_shifts_no_reply(
 ) -> None:
     vault: Any = await opened(processes.rig(short_folder))
     keys = [await vault.generate(KeyType.ED25519, Purpose.TEZOS, CALL) for _ in range(2)]
-    before = processes.calls("Encrypt")
-    processes.tell(do="delay", operation="Encrypt", seconds=0.3)
+    before = processes.calls("kms", "Encrypt")
+    processes.tell("kms", do="delay", operation="Encrypt", seconds=0.3)
     try:
         slow = asyncio.create_task(vault.generate(KeyType.P256, Purpose.TEZOS, CALL))
-        await until(lambda: processes.calls("Encrypt") > before)
+        await until(lambda: processes.calls("kms", "Encrypt") > before)
         slow.cancel()
         assert all([await signs(vault, key) for key in keys])
     finally:
-        processes.tell(do="clear")
+        processes.tell("kms", do="clear")
     assert {key.id for key in await vault.list()} == {key.id for key in keys}
 
 
@@ -471,12 +472,12 @@ async def test_expired_credentials_are_renewed_while_the_old_connection_goes_on_
         AccessKey(f"ASIA{name}", f"secret of {name}", f"token-{name}") for name in ("FIRST", "SECOND")
     )
     for access in (first, second):
-        processes.tell(do="credential", like=ACCESS.access_key_id, **asdict(access))
+        processes.tell("kms", do="credential", like=ACCESS.access_key_id, **asdict(access))
     rig = processes.rig(short_folder, credentials={})
     use(first)
     daemon = await opened(rig)
     old: Any = await daemon.generate(KeyType.ED25519, Purpose.TEZOS, CALL)
-    processes.tell(do="expire", access_key_id=first.access_key_id, seconds=0)
+    processes.tell("kms", do="expire", access_key_id=first.access_key_id, seconds=0)
 
     use(second)
     command = await opened(rig)
