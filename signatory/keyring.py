@@ -88,8 +88,9 @@ class Keyring:
             await self.refresh()
             if entry := self._entries.get(identifier):
                 return entry
+        tied = self._pins.get(identifier)
         for name, state in self.readiness().items():
-            if not state.ready:
+            if not state.ready and tied in {None, name}:
                 raise UnavailableError(f"vault {name} is not ready: {state.reason}")
         raise NotFoundError(NOT_FOUND)
 
@@ -127,7 +128,7 @@ class Keyring:
 
     async def _open(self, slot: Slot) -> None:
         registration, vault = slot.registration, None
-        fields = {"vault": getattr(registration.driver, "label", registration.name), "vault_name": slot.name}
+        fields = {"vault": registration.driver_name, "vault_name": slot.name}
         logger.info("Initializing vault", extra=fields)
         try:
             async with asyncio.timeout(self._limits.opening) as limit:

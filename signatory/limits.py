@@ -14,9 +14,7 @@ class Limits:
     bodies: int = 32 * 1024 * 1024
     """Bytes of all bodies being read or answered by one listener; beyond it a longer body gets 503."""
     headers: int = 16 * 1024
-    """Bytes of a request line and its headers; above it 431."""
-    header_count: int = 64
-    """Headers in one request; above it 400."""
+    """Bytes of a request line and its headers, however many they are; above it 431."""
     connections: int = 1000
     """Open connections of one listener; beyond it the one that waits longest for its client gives way.
 
@@ -36,8 +34,16 @@ class Limits:
     """Seconds a stopping daemon gives the requests under way."""
     trouble: float = 30.0
     """Seconds for which the daemon is not ready after a mark could not be written, unless one was since."""
-    readiness: float = 10.0
-    """Seconds for an answer of /healthz."""
+
+    @property
+    def header_count(self) -> int:
+        """Headers that the parser takes: none is shorter than `a:` and its CRLF, so `headers` decides."""
+        return self.headers // 4
+
+    @property
+    def sent(self) -> int:
+        """Bytes of a request as it is sent, with the sizes of its chunks and its trailers; above it 413."""
+        return 2 * (self.headers + self.body)
 
 
 LIMITS = Limits()

@@ -79,7 +79,8 @@ def resolve(
         found = _judge(name, entry.driver, entry.config, table, env, allow_unknown)
         problems += found.problems
         if found.model is not None:
-            registrations.append(Registration(name, load(entry.driver, table), found.model, contexts(name)))
+            driver = load(entry.driver, table)
+            registrations.append(Registration(name, driver, found.model, contexts(name), entry.driver))
     if problems:
         raise ConfigProblemsError(problems, source=config.source)
     return registrations

@@ -49,7 +49,7 @@ class Story:
     entry: Entry | None = None
     log_payload: bool = False
     stage: str = "policy"
-    """How far it came: `policy`, `hook`, `watermark`, `vault`."""
+    """How far it came: `policy`, `hook`, `lock`, `watermark`, `vault`."""
     requested_at: float = 0.0
     """For the observer: when every check but the watermark had passed."""
 
@@ -99,6 +99,7 @@ class Signer:
         entry = story.entry = await self.key(story.address)
         _check_allowed(policy, story, request)
         await self._ask_hook(story, story.message)
+        story.stage = "lock"
         async with self._lock(story.address, request):
             if self._policy.current is not policy:
                 _check_allowed(self._policy.current, story, request)

@@ -145,3 +145,5 @@ class Registration:
     driver: type[Vault]
     config: BaseModel
     context: VaultContext
+    driver_name: str = ""
+    """What the configuration calls the driver, such as `nitro`."""

@@ -58,6 +58,29 @@ def configure(level: str, *, as_json: bool = False, stream: Any = None) -> None:
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
+class Duration(int):
+    """Nanoseconds. In text as Go prints them (`75.232µs`, `1.5ms`, `1m10.003s`), in JSON a number."""
+
+    def __str__(self) -> str:
+        if self < 1_000_000_000:
+            size, unit = next(row for row in _UNITS if self >= row[0] or row[0] == 1)
+            return _decimal(int(self), size) + (unit if self else "s")
+        minutes, rest = divmod(int(self), 60_000_000_000)
+        hours, minutes = divmod(minutes, 60)
+        head = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
+        return f"{head}{_decimal(rest, 1_000_000_000)}s"
+
+
+_UNITS = ((1_000_000, "ms"), (1_000, "µs"), (1, "ns"))
+
+
+def _decimal(value: int, size: int) -> str:
+    """`value / size` without an error of rounding and without zeros at the end; `size` is a power of ten."""
+    whole, rest = divmod(value, size)
+    fraction = str(size + rest)[1:].rstrip("0")
+    return f"{whole}.{fraction}" if fraction else str(whole)
+
+
 class TextFormatter(logging.Formatter):
     """`time="..." level=info msg="..." key=value`, keys sorted, values quoted where they need it."""
 

@@ -9,10 +9,9 @@ import itertools
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from signatory.limits import Limits
@@ -24,9 +23,10 @@ Handler = Callable[[web.BaseRequest], Awaitable[Answer]]
 
 _PROCESS = secrets.token_hex(4)
 _numbers = itertools.count(1)
+_HEADERS_TOO_LONG = "431 Request Header Fields Too Large"
 _REFUSAL = (
     "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\n"
-    "Connection: close\r\nContent-Length: {size}\r\n\r\n{text}"
+    "X-Request-Id: {identifier}\r\nConnection: close\r\nContent-Length: {size}\r\n\r\n{text}"
 )
 
 
@@ -57,6 +57,8 @@ class Connection(RequestHandler):
         self.idle_since = 0.0
         self.unread = 0
         """Bytes received since the last request was whole."""
+        self.reading_body = False
+        """The handler waits for a body. Sizes of chunks and trailers never reach it, so we count them."""
         self._held = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -78,7 +80,9 @@ class Connection(RequestHandler):
         self.unread += len(data)
         super().data_received(data)
         if self.unread > self._limits.headers and self._waits_for_headers():
-            self.cut("431 Request Header Fields Too Large", "the headers are too long")
+            self.cut(_HEADERS_TOO_LONG, "the headers are too long")
+        elif self.reading_body and self.unread > self._limits.sent:
+            self.cut("413 Request Entity Too Large", "the request is too long")
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Only where reading was paused; the streams ask after every body, and the parser works each time."""
@@ -151,7 +155,7 @@ class Connection(RequestHandler):
         logger.debug("Not a request: %s", type(exc).__name__)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was begun")
-        text = "431 Request Header Fields Too Large" if isinstance(exc, LineTooLong) else "400 Bad Request"
+        text = _HEADERS_TOO_LONG if _is_too_long(exc) else "400 Bad Request"
         more = f"X-Request-Id: {new_request_id()}\r\n"
         return Answer(int(text[:3]), text.encode(), TEXT, headers=more, close=True)
 
@@ -232,9 +236,18 @@ def new_request_id() -> str:
 
 def refusal(status: str, text: str) -> bytes:
     """A whole plain answer for a client whose request was never read."""
-    return _REFUSAL.format(status=status, size=len(text), text=text).encode()
+    return _REFUSAL.format(status=status, identifier=new_request_id(), size=len(text), text=text).encode()
 
 
-def connection_of(request: web.BaseRequest) -> Any:
+def _is_too_long(error: BaseException | None) -> bool:
+    """Whether the parser gave up on the length or the number of headers; for the latter it has no class."""
+    return isinstance(error, LineTooLong) or (
+        isinstance(error, BadHttpMessage) and error.message.startswith("Too many headers")
+    )
+
+
+def connection_of(request: web.BaseRequest) -> Connection:
     """The Connection of a request."""
-    return request.protocol
+    connection = request.protocol
+    assert isinstance(connection, Connection)  # noqa: S101 - LimitedServer makes no others
+    return connection

@@ -65,7 +65,12 @@ class Daemon:
         )
         self._main = Handlers(self._signer, self.policy, records, limits, options=options)
         self._utility = Utility(
-            keyring, self.metrics, lambda: self.stopping, lambda: self._watermark.trouble(limits.trouble)
+            keyring,
+            self.metrics,
+            limits,
+            stopping=lambda: self.stopping,
+            trouble=lambda: self._watermark.trouble(limits.trouble),
+            refuse_origin=self._server.refuse_origin,
         )
         self._listeners: list[tuple[asyncio.Server, LimitedServer]] = []
         self._addresses: list[HostPort] = []
@@ -84,6 +89,7 @@ class Daemon:
             logger.info("Initializing watermark backend", extra={"backend": self._watermark.backend})
             await self._watermark.open()
             await self._keyring.start()
+            self._log_clients()
             await self._listen(self._main, self._server.address, "HTTP")
             await self._listen(self._utility, self._server.utility_address, "Utility HTTP")
         except BaseException:
@@ -128,6 +134,11 @@ class Daemon:
             listener.close()
         await self._keyring.close()
         await self._watermark.close()
+
+    def _log_clients(self) -> None:
+        clients = self.policy.current.clients
+        if clients is not None:
+            logger.info("Authorized keys: [%s]", " ".join(key.id for key in clients))
 
     def _interrupted(self) -> None:
         logger.info("Captured interrupt")

@@ -28,7 +28,7 @@ from signatory.server.answers import (
     success,
 )
 from signatory.server.clients import Clients
-from signatory.server.connections import Connection
+from signatory.server.connections import connection_of
 from signatory.server.golang import decode_hex_string
 from signatory.server.records import Records
 from signatory.server.requests import HttpError, Target
@@ -69,12 +69,11 @@ class Handlers:
 
     async def __call__(self, request: web.BaseRequest) -> Answer:
         """One request, from its headers to its answer."""
-        connection = request.protocol
-        assert isinstance(connection, Connection)  # noqa: S101 - LimitedServer makes no others
+        connection = connection_of(request)
         identifier = requests.request_id(request)
         token = log.request_id.set(identifier)
         try:
-            answer = await self._routed(request, connection)
+            answer = await self._routed(request)
         except HttpError as error:
             answer = failure(error.status, error.message, close=True)
         except SignatoryError as error:
@@ -88,9 +87,10 @@ class Handlers:
         answer.add(f"X-Request-Id: {identifier}\r\n")
         return answer
 
-    async def _routed(self, request: web.BaseRequest, connection: Connection) -> Answer:
-        if connection.unread > self._limits.headers:
-            _check_headers(request, self._limits)
+    async def _routed(self, request: web.BaseRequest) -> Answer:
+        requests.check_headers(request, self._limits)
+        if self._options.refuse_origin and requests.is_from_a_page(request):
+            return failure(403, requests.FROM_A_PAGE)
         target = requests.parse_target(request.raw_path)
         if not target.clean:
             return moved(requests.cleaned_location(target))
@@ -106,11 +106,11 @@ class Handlers:
     async def _logged(self, request: web.BaseRequest, target: Target, route: Route, argument: str) -> Answer:
         if not access.isEnabledFor(logging.INFO):
             return await self._answered(request, target, route, argument)
-        began, started = time.perf_counter(), log.stamp(time.time())
+        began, started = time.perf_counter_ns(), log.stamp(time.time())
         answer = await self._answered(request, target, route, argument)
         fields = {
             "start_time": started,
-            "duration": f"{(time.perf_counter() - began) * 1000:.6f}ms",
+            "duration": log.Duration(time.perf_counter_ns() - began),
             "status": answer.status,
             "hostname": request.headers.get("Host", ""),
             "method": request.method,
@@ -124,8 +124,6 @@ class Handlers:
     ) -> Answer:
         """Errors become answers here, so that the access line has their status."""
         try:
-            if self._options.refuse_origin and "Origin" in request.headers:
-                return failure(403, "requests from web pages are refused")
             return await route(request, target, argument)
         except HttpError as error:
             return failure(error.status, error.message, close=True)
@@ -157,7 +155,7 @@ class Handlers:
         self._records.began(version)
         source = requests.source(request)
         body = await requests.read_body(request, self._limits)
-        _connection(request).request_is_whole()
+        connection_of(request).request_is_whole()
         message = decode_hex_string(body)
         del body  # it may be long, and so may be the wait for the vault
         client = self._identified(pkh, message, target, source)
@@ -176,7 +174,7 @@ class Handlers:
 
     async def _prove(self, request: web.BaseRequest, target: Target, argument: str) -> Answer:
         pkh = _parse_address(argument)
-        _connection(request).request_is_whole()
+        connection_of(request).request_is_whole()
         client = self._identified(pkh, b"", target, requests.source(request))
         story = Story(pkh, argument, b"", SigningVersion.LATEST, client, self._call())
         try:
@@ -190,7 +188,7 @@ class Handlers:
         return success("bls_prove_possession", proof.text)
 
     async def _public_key(self, request: web.BaseRequest, target: Target, argument: str) -> Answer:  # noqa: ARG002 - a Route
-        _connection(request).request_is_whole()
+        connection_of(request).request_is_whole()
         _parse_address(argument)
         try:
             async with asyncio.timeout(self._limits.request):
@@ -200,12 +198,12 @@ class Handlers:
         return success("public_key", entry.key.public_key.text)
 
     async def _authorized_keys(self, request: web.BaseRequest, target: Target, argument: str) -> Answer:  # noqa: ARG002 - a Route
-        _connection(request).request_is_whole()
+        connection_of(request).request_is_whole()
         hashes = self._current_clients().hashes()
         return json_answer({"authorized_keys": hashes} if hashes else {})
 
     async def _known_keys(self, request: web.BaseRequest, target: Target, argument: str) -> Answer:  # noqa: ARG002 - a Route
-        _connection(request).request_is_whole()
+        connection_of(request).request_is_whole()
         if not self._options.allow_list_known_keys:
             return failure(403, "listing known keys is not allowed")
         return json_answer({"known_keys": list(self._policy.current.keys)})
@@ -245,15 +243,3 @@ def _parse_address(text: str) -> PublicKeyHash:
     if _RAW_KEY.fullmatch(text):
         raise NotFoundError(NOT_FOUND)
     return PublicKeyHash.parse(text)
-
-
-def _check_headers(request: web.BaseRequest, limits: Limits) -> None:
-    size = len(request.raw_path) + sum(len(name) + len(value) + 4 for name, value in request.raw_headers)
-    if size > limits.headers:
-        raise HttpError(431, f"the headers are longer than {limits.headers} bytes")
-
-
-def _connection(request: web.BaseRequest) -> Connection:
-    connection = request.protocol
-    assert isinstance(connection, Connection)  # noqa: S101 - LimitedServer makes no others
-    return connection

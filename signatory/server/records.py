@@ -112,24 +112,29 @@ class ObservedStore:
         await self._store.open()
 
     async def advance(self, chain: str, pkh: str, kind: str, mark: Mark) -> None:
-        began, result = time.perf_counter(), "rejected"
+        began, count = time.perf_counter(), self._metrics.watermark_operations
         try:
             await self._store.advance(chain, pkh, kind, mark)
-            result, self._failure = "success", None
-        except UnavailableError as error:
+            count.child("success", self.backend, kind).inc()
+            self._failure = None
+        except WatermarkError:
+            count.child("rejected", self.backend, kind).inc()
+            raise
+        except UnavailableError as error:  # nothing was judged; the I/O metrics have it
             self._failure = (time.monotonic(), str(error))
             raise
         finally:
-            self._metrics.watermark_operations.child(result, self.backend, kind).inc()
             self._metrics.watermark_duration.child(self.backend).observe(time.perf_counter() - began)
 
     async def close(self) -> None:
         await self._store.close()
 
-    def _io(self, operation: str, seconds: float, worked: bool) -> None:
-        result = "success" if worked else "error"
+    def _io(self, operation: str, seconds: float, error_type: str) -> None:
+        result = "error" if error_type else "success"
         self._metrics.watermark_io.child(self.backend, operation, "", result).inc()
         self._metrics.watermark_io_latency.child(self.backend, operation, "").observe(seconds)
+        if error_type:
+            self._metrics.watermark_io_errors.child(self.backend, error_type, "", operation).inc()
 
 
 def _tally(operations: tuple[str, ...]) -> dict[str, int]:

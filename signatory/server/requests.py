@@ -9,10 +9,12 @@ from urllib.parse import SplitResult, parse_qsl, unquote_to_bytes, urlsplit
 from aiohttp import web
 
 from signatory.limits import Limits
-from signatory.server.connections import Connection, new_request_id
+from signatory.server.connections import Connection, connection_of, new_request_id
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+FROM_A_PAGE = "requests from web pages are refused"
 
 
 class HttpError(Exception):
@@ -64,6 +66,21 @@ def cleaned_location(target: Target) -> str:
     return f"{path}?{query}" if query else path
 
 
+def check_headers(request: web.BaseRequest, limits: Limits) -> None:
+    """What came in one piece with its end was not measured before. Raises HttpError 431."""
+    if connection_of(request).unread <= limits.headers:
+        return
+    # A name, a colon, a value, a CRLF: the spaces around the value are gone and cannot be counted.
+    size = len(request.raw_path) + sum(len(name) + len(value) + 3 for name, value in request.raw_headers)
+    if size > limits.headers:
+        raise HttpError(431, f"the headers are longer than {limits.headers} bytes")
+
+
+def is_from_a_page(request: web.BaseRequest) -> bool:
+    """Whether a browser sent it for a page: only those name an origin."""
+    return "Origin" in request.headers
+
+
 def request_id(request: web.BaseRequest) -> str:
     """The id the client chose, where it is short and harmless, else a new one."""
     given = request.headers.get("X-Request-Id")
@@ -80,7 +97,7 @@ def source(request: web.BaseRequest) -> str:
 
 async def read_body(request: web.BaseRequest, limits: Limits) -> bytes:
     """The whole body. Raises HttpError: 413 too long, 415 compressed, 408 too slow, 400 broken off, 417."""
-    headers, connection = request.headers, request.protocol
+    headers, connection = request.headers, connection_of(request)
     if headers.get("Content-Encoding", "identity").lower() != "identity":
         raise HttpError(415, "compressed request bodies are not supported")
     length = request.content_length
@@ -97,8 +114,8 @@ async def read_body(request: web.BaseRequest, limits: Limits) -> bytes:
     return body
 
 
-def _hold(connection: object, count: int) -> None:
-    if isinstance(connection, Connection) and not connection.hold(count):
+def _hold(connection: Connection, count: int) -> None:
+    if not connection.hold(count):
         raise HttpError(503, "too many long requests at once")
 
 
@@ -112,10 +129,10 @@ def _answer_expectation(request: web.BaseRequest) -> None:
         request.transport.write(_CONTINUE)
 
 
-async def _read_slowly(request: web.BaseRequest, connection: object, limits: Limits) -> bytes:
-    loop = asyncio.get_running_loop()
-    since = connection.reading_since if isinstance(connection, Connection) else None
+async def _read_slowly(request: web.BaseRequest, connection: Connection, limits: Limits) -> bytes:
+    loop, since = asyncio.get_running_loop(), connection.reading_since
     parts, size = [], 0
+    connection.reading_body = True
     try:
         async with asyncio.timeout_at((loop.time() if since is None else since) + limits.read):
             while part := await request.content.readany():
@@ -128,6 +145,8 @@ async def _read_slowly(request: web.BaseRequest, connection: object, limits: Lim
         raise HttpError(408, f"the request did not arrive within {limits.read:g} s") from None
     except (web.RequestPayloadError, ConnectionError, RuntimeError):  # RuntimeError: we closed it ourselves
         raise HttpError(400, "the request body was broken off or is not well formed") from None
+    finally:
+        connection.reading_body = False
     return b"".join(parts)
 
 

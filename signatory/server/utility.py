@@ -8,10 +8,11 @@ from collections.abc import Callable
 from aiohttp import web
 
 from signatory.keyring import Keyring
+from signatory.limits import Limits
 from signatory.observe.metrics import Metrics
 from signatory.server import requests
 from signatory.server.answers import Answer, failure, json_answer, method_not_allowed, not_found
-from signatory.server.connections import Connection
+from signatory.server.connections import connection_of
 from signatory.server.requests import HttpError
 
 logger = logging.getLogger("signatory")
@@ -23,21 +24,30 @@ class Utility:
     """Answers every request of the utility listener."""
 
     def __init__(
-        self, keyring: Keyring, metrics: Metrics, stopping: Callable[[], bool], trouble: Callable[[], str]
+        self,
+        keyring: Keyring,
+        metrics: Metrics,
+        limits: Limits,
+        *,
+        stopping: Callable[[], bool],
+        trouble: Callable[[], str],
+        refuse_origin: bool,
     ) -> None:
         """`trouble` says why marks cannot be written; empty where they can."""
         self._trouble = trouble
         self._keyring = keyring
         self._metrics = metrics
+        self._limits = limits
         self._stopping = stopping
+        self._refuse_origin = refuse_origin
 
     async def __call__(self, request: web.BaseRequest) -> Answer:
         """One request."""
-        connection = request.protocol
-        assert isinstance(connection, Connection)  # noqa: S101 - LimitedServer makes no others
-        connection.request_is_whole()
+        connection = connection_of(request)
         identifier = requests.request_id(request)
         try:
+            requests.check_headers(request, self._limits)
+            connection.request_is_whole()
             answer = await self._routed(request)
         except HttpError as error:
             answer = failure(error.status, error.message, close=True)
@@ -50,6 +60,8 @@ class Utility:
         return answer
 
     async def _routed(self, request: web.BaseRequest) -> Answer:
+        if self._refuse_origin and requests.is_from_a_page(request):
+            return failure(403, requests.FROM_A_PAGE)
         target = requests.parse_target(request.raw_path)
         if target.path not in {"/healthz", "/metrics"}:
             return not_found()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -128,10 +129,17 @@ class FileStore:
 
     @contextlib.contextmanager
     def _measured(self, operation: str) -> Iterator[None]:
-        begun = time.perf_counter()
-        worked = False
+        begun, error_type = time.perf_counter(), ""
         try:
             yield
-            worked = True
+        except Exception as error:
+            error_type = _error_type(error)
+            raise
         finally:
-            self.on_io(operation, time.perf_counter() - begun, worked)
+            self.on_io(operation, time.perf_counter() - begun, error_type)
+
+
+def _error_type(error: BaseException) -> str:
+    cause = error if isinstance(error, OSError) else error.__cause__
+    number = cause.errno if isinstance(cause, OSError) else None
+    return errno.errorcode.get(number or 0, type(error).__name__)

@@ -5,8 +5,11 @@ from typing import Protocol
 
 from signatory.watermark.rules import Mark
 
-IoObserver = Callable[[str, float, bool], None]
-"""Told of one read or write of a backend: `read`, `write` or `create`; seconds it took; whether it worked."""
+IoObserver = Callable[[str, float, str], None]
+"""Told of one `read`, `write` or `create` of a backend: which, the seconds it took, the type of its error.
+
+The type is the system's name, such as `ENOSPC`, or the class of the error; empty where it worked.
+"""
 
 REFUSED = "watermark validation failed"
 """What a client reads when its request is not above the mark; the numbers are in the log."""
@@ -38,5 +41,5 @@ class WatermarkStore(Protocol):
         ...
 
 
-def ignore_io(operation: str, seconds: float, worked: bool) -> None:
+def ignore_io(operation: str, seconds: float, error_type: str) -> None:
     """The observer of a store that nobody observes."""

@@ -94,6 +94,13 @@ def test_without_a_command_it_serves_and_lists_its_keys_in_the_log(folder: Path)
     assert 'msg="Allowed Operations:        [reveal transaction]"' in log
 
 
+def test_a_vault_is_announced_by_its_driver_and_its_name_in_the_configuration(folder: Path) -> None:
+    with serving(folder) as daemon:
+        daemon.wait_for(READY)
+        assert daemon.stop() == 0
+    assert [line for line in daemon.log if 'msg="Initializing vault" vault=mem vault_name=m\n' in line]
+
+
 def test_no_list_keeps_the_keys_out_of_the_log(folder: Path) -> None:
     with serving(folder, "serve", "--no-list") as daemon:
         daemon.wait_for(READY)

@@ -66,6 +66,32 @@ def test_one_field_alone_is_shown_like_many(extra: dict[str, object]) -> None:
     assert stream.getvalue().endswith("msg=x backend=file\n")
 
 
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [
+        (0, "0s"),
+        (7, "7ns"),
+        (1_000, '"1µs"'),
+        (75_232, '"75.232µs"'),
+        (999_999, '"999.999µs"'),
+        (1_500_000, "1.5ms"),
+        (1_000_000_000, "1s"),
+        (10_003_126_068, "10.003126068s"),
+        (60_000_000_000, "1m0s"),
+        (3_661_000_000_001, "1h1m1.000000001s"),
+    ],
+)
+def test_a_duration_is_written_as_go_writes_it_and_in_json_in_nanoseconds(
+    nanoseconds: int, text: str
+) -> None:
+    plain = lines()
+    logging.getLogger("a").info("x", extra={"fields": {"duration": log.Duration(nanoseconds)}})
+    packed = lines(as_json=True)
+    logging.getLogger("a").info("x", extra={"fields": {"duration": log.Duration(nanoseconds)}})
+    assert plain.getvalue().endswith(f"msg=x duration={text}\n")
+    assert json.loads(packed.getvalue())["duration"] == nanoseconds
+
+
 def test_the_request_id_comes_by_itself() -> None:
     stream = lines()
     token = log.request_id.set("r-1")

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import threading
 from dataclasses import replace
+from typing import Self
 
 import pytest
 from serving import PAIRS, TZ1, TZ2, ScriptedConfig, ScriptedVault, registration
@@ -156,6 +157,19 @@ async def test_a_pinned_key_comes_from_its_vault_only() -> None:
     await lost.close()
 
 
+async def test_a_tied_key_that_its_vault_lacks_is_not_found_whatever_became_of_other_vaults() -> None:
+    broken = ScriptedVault(ED)
+    broken.opening_error = UnavailableError("no enclave listens")
+    vaults = [registration("broken", broken), registration("working", ScriptedVault())]
+    keyring = Keyring(vaults, KeyringLimits(first_retry=60), pins={TZ1: "working", TZ2: "broken"})
+    await keyring.start()
+    with pytest.raises(NotFoundError):
+        await keyring.find(TZ1)
+    with pytest.raises(UnavailableError, match="vault broken is not ready"):
+        await keyring.find(TZ2)
+    await keyring.close()
+
+
 async def test_a_person_may_take_longer_to_answer_than_a_vault_may_to_open() -> None:
     answered = threading.Event()
 
@@ -165,9 +179,9 @@ async def test_a_person_may_take_longer_to_answer_than_a_vault_may_to_open() -> 
 
     class Asking(ScriptedVault):
         @classmethod
-        async def open(cls, config: ScriptedConfig, context: VaultContext) -> ScriptedVault:
+        async def open(cls, config: ScriptedConfig, context: VaultContext) -> Self:
             assert await asyncio.to_thread(context.password, "Password: ") == "typed at last"
-            return config.vault
+            return await super().open(config, context)
 
     known = registration("one", ScriptedVault(ED))
     slow = Registration("one", Asking, known.config, replace(known.context, password=password))

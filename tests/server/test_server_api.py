@@ -26,6 +26,7 @@ from serving import (
 from signatory.crypto import keypair
 from signatory.crypto.curves import KeyType, Purpose
 from signatory.errors import UnavailableError
+from signatory.observe.log import Duration
 from signatory.tezos.auth import client_bytes
 from signatory.tezos.keys import PublicKey, PublicKeyHash, Signature
 from signatory.vault import Readiness
@@ -435,6 +436,9 @@ async def test_no_secret_and_no_payload_is_logged(caplog: pytest.LogCaptureFixtu
         f"POST /keys/{TZ1}",
     ]
     assert [text for text in texts if text in wanted] == wanted
+    (access,) = [vars(record)["fields"] for record in caplog.records if record.name == "signatory.access"]
+    assert isinstance(access["duration"], Duration)
+    assert access["duration"] > 0
     everything = " ".join(str(vars(record)) for record in caplog.records)
     assert TRANSACTION.hex() not in everything
     assert PAIRS[KeyType.ED25519].secret.hex() not in everything

@@ -1,18 +1,20 @@
 """The daemon as a process: signals, addresses that are taken, what an unfinished start leaves."""
 
 import asyncio
+import logging
 import os
 import signal
 import socket
 from pathlib import Path
 
 import pytest
-from serving import PAIRS, TRANSACTION, TZ1, ScriptedVault, registration, serving, settings
+from serving import PAIRS, TRANSACTION, TZ1, TZ2, ScriptedVault, registration, serving, settings
 
 from signatory.crypto.curves import KeyType
 from signatory.errors import UnavailableError
 from signatory.keyring import Keyring
 from signatory.server.daemon import Daemon
+from signatory.tezos.keys import PublicKey
 from signatory.watermark.file import FileStore
 from signatory.watermark.memory import MemoryStore
 
@@ -61,6 +63,16 @@ async def test_an_address_that_is_taken_is_said_as_the_reference_says_it_and_let
     store = FileStore(tmp_path)  # its lock is free again
     await store.open()
     await store.close()
+
+
+async def test_the_start_says_which_clients_are_authorized(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    keys = [PublicKey(pair.type, pair.public) for pair in PAIRS.values()][:2]
+    async with serving(server=f"  authorized_keys: [{keys[0].text}, {keys[1].text}]"):
+        assert f"Authorized keys: [{TZ1} {TZ2}]" in caplog.messages
+    caplog.clear()
+    async with serving():
+        assert "Authorized keys" not in caplog.text
 
 
 async def test_an_empty_host_listens_on_every_address() -> None:

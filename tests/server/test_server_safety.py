@@ -1,5 +1,7 @@
 """What must never leave: a signature that does not verify, or without a durable mark, or past the policy."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from signatory.errors import DeniedError, IntegrityError, SignatoryError, Unavai
 from signatory.hook import Question
 from signatory.limits import Limits
 from signatory.vault import Call
+from signatory.watermark.file import FileStore
 from signatory.watermark.memory import MemoryStore
 from signatory.watermark.rules import Mark
 
@@ -130,6 +133,23 @@ async def test_a_daemon_that_cannot_write_marks_is_not_ready_until_it_can() -> N
         disk.full = False
         assert (await running.sign(TZ1, attestation(1))).status == 200
         assert (await running.ask("GET", "/healthz", utility=True)).status == 200
+
+
+async def test_a_mark_that_cannot_be_written_is_counted_as_a_failed_write_and_not_as_a_rejection(
+    tmp_path: Path,
+) -> None:
+    async with serving(watermark=FileStore(tmp_path)) as running:
+        assert (await running.sign(TZ1, attestation(1))).status == 200
+        shutil.rmtree(tmp_path / "watermark_v2")
+        assert (await running.sign(TZ1, attestation(2))).status == 503
+        assert (await running.sign(TZ1, attestation(1, payload=1))).status == 409
+        metrics = await running.metrics()
+    labels = 'backend="file",error_type="ENOENT",operation="write",table_name=""'
+    assert f"watermark_io_errors_total{{{labels}}} 1\n" in metrics
+    for result in ("success", "rejected"):
+        labels = f'backend="file",request_type="attestation",result="{result}"'
+        assert f"watermark_operations_total{{{labels}}} 1\n" in metrics
+    assert 'watermark_operation_duration_seconds_count{backend="file"} 3\n' in metrics
 
 
 async def test_a_daemon_that_nobody_asks_any_more_is_given_another_chance_to_write_marks() -> None:

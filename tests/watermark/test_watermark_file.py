@@ -278,14 +278,14 @@ async def test_ten_conflicting_marks_at_once_let_exactly_one_through(tmp_path: P
 
 
 async def test_every_read_and_write_is_reported(tmp_path: Path) -> None:
-    seen: list[tuple[str, bool]] = []
+    seen: list[tuple[str, str]] = []
     for _ in range(2):
         store = FileStore(tmp_path)
-        store.on_io = lambda operation, _, worked: seen.append((operation, worked))
+        store.on_io = lambda operation, _, error_type: seen.append((operation, error_type))
         await store.open()
         await store.advance(CHAIN, TZ1, "block", mark(len(seen) + 1))
         await store.close()
-    assert seen == [("create", True), ("read", True), ("write", True)]
+    assert seen == [("create", ""), ("read", ""), ("write", "")]
 
 
 @pytest.mark.parametrize("name", ["watermark_v1", "watermark"])
