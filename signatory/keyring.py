@@ -11,7 +11,7 @@ from typing import NamedTuple
 from signatory.crypto.keypair import Verifier
 from signatory.errors import NotFoundError, SignatoryError, UnavailableError
 from signatory.limits import KEYRING_LIMITS, KeyringLimits
-from signatory.vault import Readiness, Registration, Vault, VaultContext, VaultKey
+from signatory.vault import Readiness, Registration, Vault, VaultContext, VaultKey, Withholding
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +44,11 @@ class Slot:
 
     def readiness(self) -> Readiness:
         return Readiness(ready=False, reason=self.reason) if self.vault is None else self.vault.readiness()
+
+    def withheld(self, identifier: str) -> str | None:
+        """Why a key that is stored there does not sign now; None where nothing is known of it."""
+        vault: object = self.vault
+        return vault.withheld(identifier) if isinstance(vault, Withholding) else None
 
 
 class Keyring:
@@ -92,6 +97,9 @@ class Keyring:
         for name, state in self.readiness().items():
             if not state.ready and tied in {None, name}:
                 raise UnavailableError(f"vault {name} is not ready: {state.reason}")
+        for slot in self._slots:
+            if tied in {None, slot.name} and (reason := slot.withheld(identifier)) is not None:
+                raise UnavailableError(f"vault {slot.name} holds this key but cannot use it now: {reason}")
         raise NotFoundError(NOT_FOUND)
 
     async def refresh(self) -> None:

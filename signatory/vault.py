@@ -117,6 +117,15 @@ class Resettable(Protocol):
 
 
 @runtime_checkable
+class Withholding(Protocol):
+    """A vault that may store keys which cannot sign, and knows which."""
+
+    def withheld(self, key_id: str) -> str | None:
+        """Why this key, which is stored, does not sign now; None for one that is not stored. At once."""
+        ...
+
+
+@runtime_checkable
 class Generator(Protocol):
     """A vault that makes keys."""
 

@@ -191,3 +191,20 @@ async def test_a_person_may_take_longer_to_answer_than_a_vault_may_to_open() -> 
 
     assert keyring.get(TZ1) is not None
     await keyring.close()
+
+
+async def test_a_key_that_is_stored_but_refused_is_unavailable_with_the_reason_and_not_unknown() -> None:
+    class Withheld(ScriptedVault):
+        def withheld(self, key_id: str) -> str | None:
+            return "the enclave cannot load it" if key_id == TZ2 else None
+
+    keyring = Keyring([registration("one", Withheld(ED))])
+    await keyring.start()
+
+    with pytest.raises(
+        UnavailableError, match=r"vault one holds this key but .*: the enclave cannot load it"
+    ):
+        await keyring.find(TZ2)
+    with pytest.raises(NotFoundError):
+        await keyring.find("tz3")
+    await keyring.close()

@@ -259,3 +259,21 @@ def test_the_fake_s_keys_sign_as_the_reference_sheet_says() -> None:
         FakeKey("Ed25519", b"\x11" * 32).sign(message, 0).hex().startswith("b35697c14f54d4828d8c6acd533d94bb")
     )
     assert head(0, 255) == b"\x18\xff"
+
+
+async def test_a_connection_that_was_closed_for_a_late_reply_says_late_and_not_cancelled(
+    fake: FakeEnclave,
+) -> None:
+    never = asyncio.Event()
+
+    async def hang(_name: str, _body: Any) -> bytes:
+        await never.wait()
+        return b""
+
+    fake.hook = hang
+    client = await connected(fake)
+    with pytest.raises(UnavailableError, match="no answer from the enclave"):
+        await client.call(SIGN, Signed, 0.01)
+
+    assert client.closed.is_set()
+    assert client.reason == "no answer from the enclave within 0.01 s"

@@ -151,6 +151,8 @@ async def test_a_bad_blob_leaves_only_its_own_key_out(
     assert state.ready
     assert bad.id in state.reason
     assert "InvalidCiphertextException" in state.reason
+    assert "InvalidCiphertextException" in str(vault.withheld(bad.id))
+    assert vault.withheld("tz1KqTpEZ7Yob7QbPE4Hy4Wo8fHG8LhKxZSx") is None
     with pytest.raises(UnavailableError, match=bad.id):
         await signs(vault, bad)
 

@@ -65,7 +65,10 @@ class EnclaveClient:
                 frame = wire.put_frame(messages.encode_request(request, key_type=key_type))
                 return await self._exchange(request, frame, expected, key_type)
         except TimeoutError as error:
-            raise UnavailableError(f"no answer from the enclave within {within:.3g} s", hint=RETRY) from error
+            text = f"no answer from the enclave within {within:.3g} s"
+            if self.reason == GIVEN_UP:
+                self.reason = text  # late, not cancelled: the operator should know which
+            raise UnavailableError(text, hint=RETRY) from error
 
     async def _check_silence(self) -> None:
         if self._line.has_unread and not self.closed.is_set():

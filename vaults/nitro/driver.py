@@ -110,6 +110,9 @@ class NitroVault:
         """Drop the connection; its replies may be shifted by one that was sent twice."""
         self._link.drop(reason)
 
+    def withheld(self, key_id: str) -> str | None:
+        return self._link.withheld(key_id)
+
     def readiness(self) -> Readiness:
         found = self._link.readiness()
         return Readiness(found.ready, "; ".join(filter(None, (found.reason, *self._shelf.problems))))

@@ -123,6 +123,13 @@ class EnclaveLink:
         """The stored keys that the enclave has shown, in the order of the store."""
         return [self.keys[identifier] for identifier in self._wanted if identifier in self.keys]
 
+    def withheld(self, identifier: str) -> str | None:
+        """Why a stored key does not sign now; None for one that is not stored."""
+        if identifier not in self._wanted:
+            return None
+        refusal = self._session.refused.get(identifier) if self._session is not None else None
+        return sentence(refusal) if refusal is not None else "it is not loaded yet"
+
     async def _send(
         self,
         make: Callable[[Session, float], Awaitable[Request]],
