@@ -38,6 +38,8 @@ PREFIXES = (
     _row("tz3", "06a1a4", 20, "hash", KeyType.P256),
     _row("tz4", "06a1a6", 20, "hash", KeyType.BLS),
     _row("tz5", "06a1a9", 20, "hash", KeyType.MLDSA44),
+    _row("KT1", "025a79", 20, "contract"),
+    _row("sr1", "067c75", 20, "rollup"),
     _row("edpk", "0d0f25d9", 32, "public key", KeyType.ED25519),
     _row("sppk", "03fee256", 33, "public key", KeyType.SECP256K1),
     _row("p2pk", "03b28b7f", 33, "public key", KeyType.P256),

@@ -24,7 +24,7 @@ def place(level: int, round_: int) -> Place:
 
 
 def block_header(reader: Reader) -> tuple[int, bytes]:
-    """Pass over an unsigned block header: its level, unchecked, and its fitness.
+    """Pass over an unsigned block header: its level, not checked here, and its fitness.
 
     Shell: level, protocol, predecessor, timestamp, validation pass, operations hash, fitness, context. Then
     what the protocol adds: payload hash, payload round, proof of work nonce, seed nonce hash if any, votes.
@@ -32,7 +32,11 @@ def block_header(reader: Reader) -> tuple[int, bytes]:
     level = reader.i32()
     reader.skip(1 + HASH + 8 + 1 + HASH)
     fitness = reader.take(reader.u32())
-    reader.skip(HASH + HASH + 4 + 8)
+    reader.skip(HASH + HASH)
+    payload_round = reader.i32()
+    if payload_round < 0:
+        raise MalformedError(f"the round of the payload is negative: {payload_round}")
+    reader.skip(8)
     if reader.boolean():
         reader.skip(HASH)
     reader.skip(1)
@@ -59,7 +63,7 @@ def with_slot(reader: Reader) -> Place:
 def with_dal(reader: Reader) -> Place:
     """The same and the attested data-availability slots, an integer: tag 23."""
     found = with_slot(reader)
-    reader.number()
+    reader.integer()
     return found
 
 

@@ -4,7 +4,18 @@ Source: Octez operation_repr.ml; the later grammar is that of protocol 025, the 
 """
 
 from signatory.tezos import consensus
-from signatory.tezos.fields import Field, dynamic, each, fixed, number, optional, signature, sized, tagged
+from signatory.tezos.fields import (
+    Field,
+    dynamic,
+    each,
+    fixed,
+    int31,
+    integer,
+    optional,
+    signature,
+    sized,
+    tagged,
+)
 from signatory.tezos.reader import Reader
 
 HASH = 32
@@ -12,7 +23,8 @@ SLOT = fixed(2)
 
 
 def _block(reader: Reader) -> None:
-    consensus.block_header(reader)
+    level, _ = consensus.block_header(reader)
+    consensus.place(level, 0)
     signature(reader)
 
 
@@ -22,7 +34,7 @@ def _inlined(cases: dict[int, tuple[Field, ...]]) -> Field:
 
 
 PREATTESTATIONS_AGGREGATE: tuple[Field, ...] = (consensus.without_slot, each(SLOT))
-ATTESTATIONS_AGGREGATE: tuple[Field, ...] = (consensus.without_slot, each(SLOT, optional(number)))
+ATTESTATIONS_AGGREGATE: tuple[Field, ...] = (consensus.without_slot, each(SLOT, optional(integer)))
 
 _CONTENTS: dict[int, tuple[Field, ...]] = {
     20: (consensus.with_slot,),
@@ -35,7 +47,7 @@ _ATTESTATIONS_022: dict[int, tuple[Field, ...]] = {21: (consensus.with_slot,), 2
 _PREATTESTATIONS_022: dict[int, tuple[Field, ...]] = {20: (consensus.with_slot,)}
 
 # Index of the shard, the shard itself, the proof that it belongs to the slot's commitment.
-_SHARD: tuple[Field, ...] = (fixed(4), dynamic, fixed(48))
+_SHARD: tuple[Field, ...] = (int31, dynamic, fixed(48))
 
 DOUBLE_BAKING: tuple[Field, ...] = (sized(_block), sized(_block))
 

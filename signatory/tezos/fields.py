@@ -1,4 +1,4 @@
-"""The parts of operations: each passes over one field, and raises MalformedError where it cannot.
+"""The parts of operations: each passes over one field, or gives what it holds, or raises MalformedError.
 
 Source: Octez data-encoding, signature_v3.ml, contract_repr.ml, entrypoint_repr.ml.
 """
@@ -6,6 +6,7 @@ Source: Octez data-encoding, signature_v3.ml, contract_repr.ml, entrypoint_repr.
 from collections.abc import Callable
 
 from signatory.errors import MalformedError
+from signatory.tezos.accounts import IMPLICIT
 from signatory.tezos.micheline import expression
 from signatory.tezos.reader import Reader, too_short, unknown_tag
 
@@ -21,16 +22,52 @@ NAMED_ENTRYPOINT = 255
 LAST_ENTRYPOINT = 9
 """From 0 to 9: default, root, do, set_delegate, remove_delegate, deposit, then those of `OWN_ENTRYPOINTS`."""
 MAX_ENTRYPOINT = 31
+"""Bytes of an entrypoint's name; any bytes, and none for the default one."""
+
+TEZ_END = 2**63
+"""Octez keeps amounts in 64 bits with sign, mutez."""
 
 
 def number(reader: Reader) -> None:
-    """A natural number or an integer of any size."""
+    """A natural number of any size."""
     reader.number()
+
+
+def integer(reader: Reader) -> None:
+    """An integer of any size."""
+    reader.integer()
+
+
+def tez(reader: Reader) -> int:
+    """An amount, mutez."""
+    amount = reader.natural()
+    if amount >= TEZ_END:
+        raise MalformedError("the amount does not fit into 64 bits")
+    return amount
+
+
+def level(reader: Reader) -> None:
+    """A level, which is not negative."""
+    found = reader.i32()
+    if found < 0:
+        raise MalformedError(f"the level is negative: {found}")
+
+
+def int31(reader: Reader) -> None:
+    """Four bytes that hold a number of 31 bits, sign included."""
+    found = reader.i32()
+    if not -(2**30) <= found < 2**30:
+        raise MalformedError(f"the number {found} does not fit into 31 bits")
 
 
 def dynamic(reader: Reader) -> None:
     """Bytes or text with their length before them, four bytes."""
     reader.dynamic()
+
+
+def flag(reader: Reader) -> None:
+    """A boolean."""
+    reader.boolean()
 
 
 def fixed(count: int) -> Field:
@@ -113,7 +150,7 @@ def tagged(cases: dict[int, tuple[Field, ...]]) -> Field:
     return read
 
 
-def key_hash(reader: Reader) -> None:
+def key_hash(reader: Reader) -> bytes:
     """A public key hash: the tag of the family, 20 bytes."""
     at = reader.at
     after = at + 21
@@ -122,42 +159,57 @@ def key_hash(reader: Reader) -> None:
     if reader.data[at] > reader.max_key_tag:
         raise unknown_tag(reader.data[at])
     reader.at = after
+    return reader.data[at:after]
 
 
-def public_key(reader: Reader) -> None:
+def implicit(reader: Reader) -> bytes:
+    """A public key hash, as the account that it names."""
+    return IMPLICIT + key_hash(reader)
+
+
+def public_key(reader: Reader) -> bytes:
     """A public key: the tag of the family, as many bytes as that has."""
+    at = reader.at
     tag = reader.u8()
     if tag > reader.max_key_tag:
         raise unknown_tag(tag)
     reader.skip(PUBLIC_KEY_SIZES[tag])
+    return reader.data[at : reader.at]
 
 
-def contract(reader: Reader) -> None:
-    """An account: 0 and a public key hash, or 1, 20 bytes and a byte of padding."""
+def contract(reader: Reader) -> bytes:
+    """An account: 0 and a public key hash, or 1, 20 bytes and a zero of padding. Its 22 bytes."""
+    at = reader.at
     tag = reader.u8()
     if tag == 0:
         key_hash(reader)
     elif tag == 1:
         reader.skip(21)
+        if reader.data[reader.at - 1]:
+            raise MalformedError("the padding after an address is not zero")
     else:
         raise unknown_tag(tag)
+    return reader.data[at : reader.at]
 
 
-def originated(reader: Reader) -> None:
+def originated(reader: Reader) -> bytes:
     """An account that is a contract, only."""
-    tag = reader.u8()
-    if tag != 1:
-        raise unknown_tag(tag)
-    reader.skip(21)
+    if reader.at < reader.end and reader.data[reader.at] != 1:
+        raise unknown_tag(reader.data[reader.at])
+    return contract(reader)
 
 
-def manager(reader: Reader) -> None:
-    """What every manager operation begins with: source, fee, counter, gas limit, storage limit."""
-    key_hash(reader)
-    reader.number()
-    reader.number()
-    reader.number()
-    reader.number()
+def manager(reader: Reader) -> tuple[bytes, int]:
+    """What every manager operation begins with: source, fee, counter, gas limit, storage limit.
+
+    The source's 21 bytes, and the fee in mutez.
+    """
+    source = key_hash(reader)
+    fee = tez(reader)
+    reader.natural()
+    reader.natural()
+    reader.natural()
+    return source, fee
 
 
 def script(reader: Reader) -> None:
@@ -168,18 +220,26 @@ def script(reader: Reader) -> None:
 
 
 def entrypoint(reader: Reader) -> int:
-    """An entrypoint: its tag; a named one (255) has up to 31 characters after it."""
+    """An entrypoint: its tag; a named one (255) has its name after it."""
     tag = reader.u8()
     if tag == NAMED_ENTRYPOINT:
-        length = reader.u8()
-        if length > MAX_ENTRYPOINT:
-            raise MalformedError(
-                f"the entrypoint's name is {length} characters long, at most {MAX_ENTRYPOINT} are allowed"
-            )
-        reader.skip(length)
+        _name(reader, reader.u8())
     elif tag > LAST_ENTRYPOINT:
         raise unknown_tag(tag)
     return tag
+
+
+def entrypoint_name(reader: Reader) -> None:
+    """An entrypoint that is always spelled out, its length in four bytes."""
+    _name(reader, reader.u32())
+
+
+def _name(reader: Reader, length: int) -> None:
+    if length > MAX_ENTRYPOINT:
+        raise MalformedError(
+            f"the entrypoint's name is {length} characters long, at most {MAX_ENTRYPOINT} are allowed"
+        )
+    reader.skip(length)
 
 
 def signature(reader: Reader) -> None:

@@ -58,7 +58,7 @@ def _node(reader: Reader, pending: list[int]) -> None:
         reader.skip(1)
         pending += _PRIMITIVES[tag]
     elif tag == 0:
-        reader.number()
+        reader.integer()
     elif tag in {1, 10}:
         reader.dynamic()
     elif tag == 2:

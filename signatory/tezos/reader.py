@@ -22,6 +22,10 @@ def trailing(count: int) -> MalformedError:
     return MalformedError(f"gotez: {count} byte(s) left over after the value")
 
 
+MAX_NATURAL = 10
+"""Bytes of a natural number that is read as a value: 70 bits, as Octez takes for amounts, fees and gas."""
+
+
 class Reader:
     """The cursor: `at` is the next byte, `end` is where the innermost value must end.
 
@@ -82,7 +86,7 @@ class Reader:
         return value == 0xFF
 
     def number(self) -> None:
-        """Pass over a natural number or an integer: groups of seven bits, the top bit says that more follow.
+        """Pass over a natural number of any size: groups of seven bits, the top bit says that more follow.
 
         A last group of zeros is no shortest form and is refused, as in data-encoding.
         """
@@ -99,6 +103,33 @@ class Reader:
         raise MalformedError(
             f"gotez: (bigint) buffer is too short, at least {at - start + 1} byte(s) were expected"
         )
+
+    def integer(self) -> None:
+        """Pass over an integer of any size: the same, but bit 6 of the first byte is the sign.
+
+        Minus zero is refused: it would be a second spelling.
+        """
+        at = self.at
+        self.number()
+        if self.data[at] == 0x40:
+            raise MalformedError("gotez: (bigint) minus zero is no number")
+
+    def natural(self) -> int:
+        """A natural number in its shortest form, of at most MAX_NATURAL bytes."""
+        at = self.at
+        if at < self.end:
+            byte = self.data[at]
+            if byte < 0x80:
+                self.at = at + 1
+                return byte
+        self.number()
+        if self.at - at > MAX_NATURAL:
+            raise MalformedError(f"gotez: (bigint) the number is {self.at - at} bytes long")
+        value = shift = 0
+        for byte in self.data[at : self.at]:
+            value |= (byte & 0x7F) << shift
+            shift += 7
+        return value
 
     def dynamic(self) -> None:
         """Pass over bytes that are preceded by their length."""

@@ -5,6 +5,7 @@ zk_rollup_update_repr.ml.
 """
 
 from signatory.errors import MalformedError
+from signatory.tezos.accounts import SMART_ROLLUP, ZK_ROLLUP
 from signatory.tezos.fields import (
     Field,
     below,
@@ -12,7 +13,10 @@ from signatory.tezos.fields import (
     dynamic,
     each,
     fixed,
+    flag,
+    int31,
     key_hash,
+    level,
     number,
     optional,
     script,
@@ -23,6 +27,8 @@ from signatory.tezos.reader import Reader
 
 ADDRESS = fixed(20)
 HASH = fixed(32)
+SCALARS = each(fixed(32))
+"""Numbers of the proof system."""
 MAX_RAW_DATA = 4096
 """Bytes of preimage data that one proof reveals."""
 
@@ -38,13 +44,13 @@ _REVEAL = tagged(
     {
         0: (_raw_data,),
         1: (),  # metadata
-        2: (fixed(4 + 1 + 2), dynamic),  # level, slot index and page index of a DAL page; its proof
+        2: (level, fixed(1 + 2), dynamic),  # level, slot index and page index of a DAL page; its proof
         3: (),  # DAL parameters
     }
 )
 _INPUT = tagged(
     {
-        0: (fixed(4), number, dynamic),  # level of the inbox, message counter, proof
+        0: (level, number, dynamic),  # level of the inbox, message counter, proof
         1: (_REVEAL,),
         2: (),  # the first input
     }
@@ -62,28 +68,36 @@ _REFUTATION = tagged(
     }
 )
 
-ORIGINATE: tuple[Field, ...] = (below(3), dynamic, script, optional(each(key_hash)))
+# The kind of machine, its program, the type of the rollup's parameter.
+ORIGINATE: tuple[Field, ...] = (below(3), dynamic, script)
 ADD_MESSAGES: tuple[Field, ...] = (each(dynamic),)
 CEMENT: tuple[Field, ...] = (ADDRESS,)
-PUBLISH: tuple[Field, ...] = (ADDRESS, HASH, fixed(4), HASH, fixed(8))
+# A commitment: state, level of the inbox, the commitment before it, ticks.
+COMMITMENT: tuple[Field, ...] = (HASH, level, HASH, fixed(8))
 REFUTE: tuple[Field, ...] = (ADDRESS, key_hash, _REFUTATION)
 TIMEOUT: tuple[Field, ...] = (ADDRESS, key_hash, key_hash)
 EXECUTE_OUTBOX_MESSAGE: tuple[Field, ...] = (ADDRESS, HASH, dynamic)
-RECOVER_BOND: tuple[Field, ...] = (ADDRESS, key_hash)
 
-# Code, price (ticket and amount), destination, rollup, payload.
-_ZK_OPERATION: tuple[Field, ...] = (fixed(4), HASH, number, key_hash, ADDRESS, dynamic)
 # Absent or contents, type and issuer of a ticket; unlike a flag, this tag is 0 or 1.
-_ZK_TICKET = tagged({0: (), 1: (expression, expression, contract)})
+ZK_TICKET = tagged({0: (), 1: (expression, expression, contract)})
 
 # Parameters of the proof system, circuits by name and kind, first state, number of operations.
-ZK_ORIGINATION: tuple[Field, ...] = (dynamic, each(dynamic, below(3)), dynamic, fixed(4))
-ZK_PUBLISH: tuple[Field, ...] = (ADDRESS, each(*_ZK_OPERATION, _ZK_TICKET))
+ZK_ORIGINATION: tuple[Field, ...] = (dynamic, each(dynamic, below(3)), SCALARS, int31)
 # Pending and private inputs by circuit (state, fee, validity of the exit), the state after fees, the proof.
 ZK_UPDATE: tuple[Field, ...] = (
     ADDRESS,
-    each(dynamic, dynamic, HASH, fixed(1)),
-    each(dynamic, dynamic, HASH),
-    dynamic,
+    each(dynamic, SCALARS, HASH, flag),
+    each(dynamic, SCALARS, HASH),
+    SCALARS,
     dynamic,
 )
+
+
+def smart_rollup(reader: Reader) -> bytes:
+    """The address of a smart rollup, as an account."""
+    return SMART_ROLLUP + reader.take(20) + b"\0"
+
+
+def zk_rollup(reader: Reader) -> bytes:
+    """The address of a zk rollup, as an account."""
+    return ZK_ROLLUP + reader.take(20) + b"\0"

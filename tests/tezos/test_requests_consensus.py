@@ -122,6 +122,36 @@ def test_bytes_after_a_whole_consensus_message_are_refused(tail: bytes) -> None:
             parse(message + tail)
 
 
+@pytest.mark.parametrize("tail", [b"\x00", b"\xff", bytes(3000)])
+def test_trailing_bytes_pass_where_they_are_allowed_and_change_nothing(tail: bytes) -> None:
+    for message in (
+        block(9, 1),
+        consensus(0x12, 20, 9, 1),
+        consensus(0x12, 40, 9, 1),
+        consensus(0x13, 21, 9, 1),
+        consensus(0x13, 23, 9, 1),
+        b"\x05\x03\x0b",
+    ):
+        assert parse(message + tail, allow_trailing=True) == parse(message)
+        assert parse(message, allow_trailing=True) == parse(message)
+        with pytest.raises(MalformedError):
+            parse(message[:-1], allow_trailing=True)
+
+
+@pytest.mark.parametrize("tail", [b"\x00", b"\x2a", bytes(30)])
+def test_no_switch_lets_bytes_hide_behind_operations(tail: bytes) -> None:
+    for message in (generic(), generic(b"\x11" + dyn(b"hello"))):
+        with pytest.raises(MalformedError):
+            parse(message + tail, allow_trailing=True)
+
+
+def test_a_block_with_a_negative_payload_round_is_refused() -> None:
+    assert parse(block(1, 0, payload_round=INT32_MAX)).round == 0
+    for number in (-1, INT32_MIN):
+        with pytest.raises(MalformedError, match="round of the payload is negative"):
+            parse(block(1, 0, payload_round=number))
+
+
 def test_a_consensus_message_that_ends_early_is_refused_at_every_length() -> None:
     for message in (block(9, 1), consensus(0x12, 40, 9, 1), consensus(0x13, 23, 9, 1)):
         for length in range(len(message)):

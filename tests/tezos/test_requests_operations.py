@@ -38,7 +38,7 @@ from request_samples import (
 
 from signatory.crypto.curves import SigningVersion
 from signatory.errors import MalformedError
-from signatory.policy import OPERATION_KINDS
+from signatory.policy.kinds import OPERATION_KINDS
 from signatory.tezos.requests import SignRequest, parse
 
 PLAIN = transaction()
@@ -81,15 +81,19 @@ def test_a_byte_after_an_operation_is_refused(name: str) -> None:
 def test_a_batch_keeps_its_order_and_its_last_operation() -> None:
     names = [name for name in OPERATIONS if name != "failing_noop"]
     request = parse(generic(*(OPERATIONS[name] for name in names), OPERATIONS["failing_noop"]))
-    assert request == SignRequest("generic", (*names, "failing_noop"))
+    assert request.operations == (*names, "failing_noop")
+    assert tuple(operation.kind for operation in request.contents) == request.operations
 
 
 def test_a_batch_without_operations_is_read() -> None:
     assert parse(generic()) == SignRequest("generic", ())
 
 
-def test_a_batch_of_a_hundred_thousand_operations_is_read() -> None:
-    assert kinds(*[b"\x11" + dyn(b"")] * 100_000) == ("failing_noop",) * 100_000
+def test_a_batch_holds_ten_thousand_operations_and_no_more() -> None:
+    assert kinds(*[b"\x11" + dyn(b"")] * 10_000) == ("failing_noop",) * 10_000
+    for count in (10_001, 100_000):
+        with pytest.raises(MalformedError, match="more than 10000 operations"):
+            kinds(*[b"\x11" + dyn(b"")] * count)
 
 
 @pytest.mark.parametrize("tag", sorted({*range(256)} - {operation[0] for operation in OPERATIONS.values()}))
@@ -122,7 +126,8 @@ def test_the_same_entrypoint_of_somebody_else_is_a_transaction(tag: int) -> None
     assert kinds(transaction(source=TZ1, to=IMPLICIT, parameters=argument)) == ("transaction",)
     # The same 20 bytes under another family, and a contract whose bytes repeat those of the source.
     assert kinds(transaction(source=TZ1, to=b"\x00\x01" + TZ1[1:], parameters=argument)) == ("transaction",)
-    assert kinds(transaction(source=TZ1, to=b"\x01" + TZ1, parameters=argument)) == ("transaction",)
+    contract = b"\x01" + TZ1[1:] + b"\x00"
+    assert kinds(transaction(source=TZ1, to=contract, parameters=argument)) == ("transaction",)
 
 
 @pytest.mark.parametrize("tag", [0, 1, 2, 3, 4, 5])
@@ -190,10 +195,15 @@ def test_accounts_of_every_family_are_known_and_no_other() -> None:
 
 
 def test_numbers_have_one_form() -> None:
-    for amount in (b"\x00", b"\x7f", b"\x80\x01", b"\xff" * 100 + b"\x7f"):
+    for amount in (b"\x00", b"\x7f", b"\x80\x01", b"\xff" * 8 + b"\x7f"):
         assert kinds(b"\x6c" + MANAGER + amount + KT1 + FALSE) == ("transaction",)
     with pytest.raises(MalformedError, match="leading zeros"):
         kinds(b"\x6c" + MANAGER + b"\x80\x00" + KT1 + FALSE)
+    assert kinds(b"\x71" + MANAGER + b"\x41" + KT1) == ("increase_paid_storage",)
+    with pytest.raises(MalformedError, match="minus zero"):
+        kinds(b"\x71" + MANAGER + b"\x40" + KT1)
+    with pytest.raises(MalformedError, match="minus zero"):
+        parse(b"\x05\x00\x40")
 
 
 def test_an_optional_field_is_there_by_ff_and_absent_by_00_and_nothing_else() -> None:
@@ -283,8 +293,42 @@ def test_version_1_knows_neither_pack_nor_tz5() -> None:
         kinds(b"\x6b" + MANAGER + b"\x00" + HASH32 + FALSE, version=SigningVersion.V1)
 
 
-def test_amounts_of_any_size_are_read() -> None:
-    assert kinds(b"\x70" + MANAGER + TRUE + natural(2**4000)) == ("set_deposits_limit",)
+def test_amounts_and_fees_fit_into_64_bits_and_gas_into_ten_bytes() -> None:
+    assert kinds(b"\x70" + MANAGER + TRUE + natural(2**63 - 1)) == ("set_deposits_limit",)
+    for amount in (2**63, 2**70, 2**4000):
+        with pytest.raises(MalformedError, match=r"64 bits|bytes long"):
+            kinds(b"\x70" + MANAGER + TRUE + natural(amount))
+        with pytest.raises(MalformedError, match=r"64 bits|bytes long"):
+            kinds(b"\x6e" + TZ1 + natural(amount) + b"\x01\x01\x01" + FALSE)
+    assert kinds(b"\x6e" + TZ1 + b"\x01" + natural(2**70 - 1) * 3 + FALSE) == ("delegation",)
+    for at in range(3):
+        limits = [natural(2**70) if index == at else b"\x01" for index in range(3)]
+        with pytest.raises(MalformedError, match="11 bytes long"):
+            kinds(b"\x6e" + TZ1 + b"\x01" + b"".join(limits) + FALSE)
+
+
+def test_numbers_without_a_limit_are_passed_over() -> None:
+    assert kinds(b"\x71" + MANAGER + natural(2**4000) + KT1) == ("increase_paid_storage",)
+    aggregate = b"\x1f" + i32(1) + i32(0) + HASH32 + dyn(u16(1) + TRUE + natural(2**4000))
+    assert kinds(aggregate) == ("attestations_aggregate",)
+
+
+def test_what_octez_refuses_inside_an_operation_is_refused() -> None:
+    ticket = b"\x9e" + MANAGER + dyn(UNIT) + dyn(UNIT) + KT1
+    assert kinds(ticket + natural(1) + KT1 + dyn(b"e" * 31)) == ("transfer_ticket",)
+    refused = {
+        "tickets is zero": ticket + natural(0) + KT1 + dyn(b""),
+        "32 characters": ticket + natural(1) + KT1 + dyn(b"e" * 32),
+        "padding": b"\x6c" + MANAGER + b"\x01" + KT1[:-1] + b"\x01" + FALSE,
+        "more than 20": b"\x05" + TZ1 + i32(1) + dyn(HASH32 * 21),
+        "level is negative": b"\x01" + i32(-1) + HASH32,
+        "31 bits": b"\xfa" + MANAGER + dyn(b"") + dyn(b"") + dyn(b"") + i32(2**30),
+        "invalid boolean": b"\xfc" + ROLLUP + dyn(dyn(b"op") + dyn(b"") + HASH32 + b"\x01") + dyn(b"") * 3,
+    }
+    for reason, operation in refused.items():
+        with pytest.raises(MalformedError, match=reason):
+            kinds(operation)
+    assert kinds(b"\x05" + TZ1 + i32(1) + dyn(HASH32 * 20)) == ("proposals",)
 
 
 def test_kinds_and_sizes_inside_rollup_operations_are_bounded() -> None:

@@ -17,6 +17,8 @@ SHEET = [
     ("tz3", "06a1a4", 20, 36),
     ("tz4", "06a1a6", 20, 36),
     ("tz5", "06a1a9", 20, 36),
+    ("KT1", "025a79", 20, 36),
+    ("sr1", "067c75", 20, 36),
     ("edpk", "0d0f25d9", 32, 54),
     ("sppk", "03fee256", 33, 55),
     ("p2pk", "03b28b7f", 33, 55),
@@ -115,8 +117,8 @@ def test_what_is_wrong_with_a_text_is_said(bad: str, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("code", "size"),
-    [("06a1a0", 20), ("025a79", 20), ("00", 20), ("", 0)],
-    ids=["no such account", "contract", "bitcoin", "empty"],
+    [("06a1a0", 20), ("0d2c401b", 32), ("00", 20), ("", 0)],
+    ids=["no such account", "expression", "bitcoin", "empty"],
 )
 def test_a_right_checksum_does_not_make_a_value(code: str, size: int) -> None:
     foreign = package.b58encode_check(bytes.fromhex(code) + bytes(size)).decode()
