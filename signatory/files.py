@@ -4,42 +4,129 @@ import contextlib
 import fcntl
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from signatory.errors import ConfigError, UnavailableError
 
 
-def replace_durably(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Make `path` hold exactly `data`, also after a power cut: write beside, sync, rename, sync the folder.
+class Disk:
+    """The few operations that durable files are made of; each raises OSError.
 
-    Raises UnavailableError; the old content then stands and nothing is left beside it.
+    A layer of its own, so that a measurement can slow it down and a test can let it fail or die at any step.
     """
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+
+    def make_folder(self, path: Path, mode: int) -> None:
+        """Make one folder. The name is durable after `sync_folder` of its parent."""
+        path.mkdir(mode=mode)
+
+    def create(self, path: Path, mode: int) -> int:
+        """A new file, open for writing at its end. Returns the descriptor."""
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+
+    def write(self, descriptor: int, data: bytes) -> None:
+        """Write all of `data`; after an error a part of it may be there."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+
+    def sync(self, descriptor: int) -> None:
+        """Make what was written, and the length, durable.
+
+        After an error the file must not be trusted any more: the system may have dropped what it could not
+        write, and say at the next sync that all is well.
+        """
+        os.fdatasync(descriptor)
+
+    def close(self, descriptor: int) -> None:
+        """Let go of a file."""
+        os.close(descriptor)
+
+    def replace(self, source: Path, target: Path) -> None:
+        """Rename, over what is there; durable after `sync_folder`."""
+        source.replace(target)
+
+    def unlink(self, path: Path) -> None:
+        """Remove a file; durable after `sync_folder`."""
+        path.unlink()
+
+    def remove_folder(self, path: Path) -> None:
+        """Remove an empty folder; durable after `sync_folder` of its parent."""
+        path.rmdir()
+
+    def sync_folder(self, folder: Path) -> None:
+        """Make the names in a folder durable."""
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        beside.replace(path)
-        sync_folder(path.parent)
+
+
+class SlowDisk(Disk):
+    """A disk whose every sync lasts longer, by `sync` seconds. For measurements only."""
+
+    def __init__(self, *, sync: float) -> None:
+        self._delay = sync
+
+    def sync(self, descriptor: int) -> None:
+        """See Disk."""
+        time.sleep(self._delay)
+        super().sync(descriptor)
+
+    def sync_folder(self, folder: Path) -> None:
+        """See Disk."""
+        time.sleep(self._delay)
+        super().sync_folder(folder)
+
+
+DISK = Disk()
+"""This machine's."""
+
+
+def replace_durably(path: Path, data: bytes, *, mode: int = 0o600, disk: Disk = DISK) -> None:
+    """Make `path` hold exactly `data`, also after a power cut: write beside, sync, rename, sync the folder.
+
+    Raises UnavailableError; the old content then stands and nothing is left beside it. Only where the last
+    step fails may the new content stand, and a power cut bring back the old.
+    """
+    disk.close(put_durably(path, data, mode=mode, disk=disk))
+
+
+def put_durably(path: Path, data: bytes, *, mode: int = 0o600, disk: Disk = DISK) -> int:
+    """As `replace_durably`. Returns the descriptor of the new file, open for writing at its end."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    try:
+        descriptor = disk.create(beside, mode)
+        try:
+            disk.write(descriptor, data)
+            disk.sync(descriptor)
+            disk.replace(beside, path)
+            disk.sync_folder(path.parent)
+        except BaseException:
+            disk.close(descriptor)
+            raise
     except OSError as error:
         with contextlib.suppress(OSError):
-            beside.unlink()
+            disk.unlink(beside)
         raise UnavailableError(f"cannot write {path}: {error.strerror}") from error
+    return descriptor
 
 
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    DISK.sync_folder(folder)
+
+
+def make_folders(path: Path, mode: int, *, disk: Disk = DISK) -> None:
+    """Make a folder and the parents it lacks, each with a durable name. Raises OSError."""
+    if path.is_dir():
+        return
+    make_folders(path.parent, mode, disk=disk)
+    with contextlib.suppress(FileExistsError):
+        disk.make_folder(path, mode)
+    disk.sync_folder(path.parent)
 
 
 def private_folder(path: Path) -> Path:

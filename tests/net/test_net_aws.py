@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from signatory.errors import ConfigError, UnavailableError
-from signatory.net.aws import default_credentials
+from signatory.net.aws import AwsCredentials, Waits, client, default_credentials
 
 
 @pytest.fixture(autouse=True)
@@ -16,6 +16,7 @@ def _no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "AWS_SESSION_TOKEN",
         "AWS_PROFILE",
         "AWS_REGION",
+        "AWS_DEFAULT_REGION",
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -52,3 +53,31 @@ async def test_a_profile_that_is_not_there_is_unavailable(monkeypatch: pytest.Mo
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(UnavailableError, match="nobody"):
         await default_credentials()
+
+
+WRITTEN = AwsCredentials("AKID", "very-secret", "token")
+
+
+def test_a_client_needs_a_region_and_takes_the_written_one_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="no AWS region is known"):
+        client("dynamodb", credentials=WRITTEN, region=None, endpoint=None, waits=Waits())
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    for region, used in ((None, "us-east-1"), ("eu-west-1", "eu-west-1")):
+        made = client("dynamodb", credentials=WRITTEN, region=region, endpoint=None, waits=Waits())
+        assert made.meta.region_name == used
+        made.close()
+
+
+def test_a_client_without_any_credentials_is_refused_before_its_first_call() -> None:
+    with pytest.raises(ConfigError, match="no AWS credentials were found"):
+        client("dynamodb", credentials=None, region="eu-west-1", endpoint=None, waits=Waits())
+
+
+def test_a_client_never_tries_twice_by_itself_and_waits_as_told() -> None:
+    made = client(
+        "dynamodb", credentials=WRITTEN, region="eu-west-1", endpoint=None, waits=Waits(1.5, 2.5, calls=7)
+    )
+    settings = made.meta.config
+    assert settings.retries["total_max_attempts"] == 1
+    assert (settings.connect_timeout, settings.read_timeout, settings.max_pool_connections) == (1.5, 2.5, 7)
+    made.close()

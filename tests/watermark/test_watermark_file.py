@@ -4,6 +4,7 @@ import asyncio
 import errno
 import fcntl
 import json
+import logging
 import os
 import stat
 import subprocess
@@ -11,8 +12,22 @@ import sys
 from pathlib import Path
 
 import pytest
+from faulty_disk import FaultyDisk
 from hypothesis import given
 from hypothesis import strategies as st
+from mark_samples import (
+    CHAIN,
+    OTHER_CHAIN,
+    SAMPLE,
+    TZ1,
+    TZ2,
+    ahead,
+    journal_of,
+    mark,
+    opened,
+    put_v2,
+    written,
+)
 
 from signatory.errors import ConfigError, MalformedError, UnavailableError, WatermarkError
 from signatory.watermark import marks
@@ -20,32 +35,9 @@ from signatory.watermark.file import FileStore
 from signatory.watermark.memory import MemoryStore
 from signatory.watermark.rules import Mark
 
-CHAIN = "NetXdQprcVkpaWU"
-OTHER_CHAIN = "NetXm8tYqnMWky1"
-TZ1 = "tz1WGcYos3hL7GXYXjKrMnSFdkT7FyXnFBvf"
-SAMPLE = b"""{
-    "tz1WGcYos3hL7GXYXjKrMnSFdkT7FyXnFBvf": {
-        "block": {
-            "level": 2,
-            "round": 0,
-            "hash": "vh2THNfr1pU3TjJyJkw7BKq19suqMX1W9PXRVAgpueELhGTAuhSx"
-        }
-    }
-}"""
 
-
-def mark(level: int, round_: int = 0, digit: int = 1) -> Mark:
-    return Mark(level, round_, bytes([digit]) * 32)
-
-
-async def opened(base: Path) -> FileStore:
-    store = FileStore(base)
-    await store.open()
-    return store
-
-
-def written(base: Path, chain: str = CHAIN) -> Path:
-    return base / "watermark_v2" / f"{chain}.json"
+def untouched(base: Path) -> bool:
+    return not list(base.iterdir())
 
 
 def test_the_sample_of_the_reference_comes_back_byte_for_byte() -> None:
@@ -57,6 +49,7 @@ async def test_a_file_has_the_layout_names_and_modes_of_the_reference(tmp_path: 
     await store.advance(CHAIN, "tz3b", "preattestation", Mark(7, 1, None))
     await store.advance(CHAIN, "tz1a", "preattestation", mark(5, 2))
     await store.advance(CHAIN, "tz1a", "block", mark(5))
+    await store.close()
     text = written(tmp_path).read_text()
     assert text.startswith(
         '{\n    "tz1a": {\n        "block": {\n            "level": 5,\n            "round": 0,\n'
@@ -67,12 +60,12 @@ async def test_a_file_has_the_layout_names_and_modes_of_the_reference(tmp_path: 
     assert stat.S_IMODE(written(tmp_path).stat().st_mode) == 0o600
     assert stat.S_IMODE(written(tmp_path).parent.stat().st_mode) & 0o027 == 0
     assert [path.name for path in written(tmp_path).parent.iterdir()] == [f"{CHAIN}.json"]
-    await store.close()
+    assert stat.S_IMODE(journal_of(tmp_path).stat().st_mode) == 0o600
+    assert stat.S_IMODE(journal_of(tmp_path).parent.stat().st_mode) & 0o027 == 0
 
 
 async def test_marks_survive_a_restart_and_go_only_up(tmp_path: Path) -> None:
-    written(tmp_path).parent.mkdir()
-    written(tmp_path).write_bytes(SAMPLE)
+    put_v2(tmp_path)
     store = await opened(tmp_path)
     with pytest.raises(WatermarkError):
         await store.advance(CHAIN, TZ1, "block", mark(2))
@@ -116,12 +109,12 @@ async def test_marks_under_the_old_names_still_protect(tmp_path: Path) -> None:
         with pytest.raises(WatermarkError):
             await store.advance(CHAIN, TZ1, kind, mark(5))
         await store.advance(CHAIN, TZ1, kind, mark(6, {"attestation_with_dal": 1}.get(kind, 0)))
+    await store.close()
     assert json.loads(written(tmp_path).read_text())[TZ1]["endorsement"] == {
         "level": 5,
         "round": 0,
         "hash": None,
     }
-    await store.close()
 
 
 @pytest.mark.parametrize("name", ["README", "x.json", f"{CHAIN}.json.bak", "watermark123456", ".hidden"])
@@ -206,52 +199,38 @@ async def test_another_process_sees_the_lock(tmp_path: Path) -> None:
 
 async def test_what_a_crash_left_of_our_own_write_is_cleared(tmp_path: Path) -> None:
     written(tmp_path).parent.mkdir()
-    remains = written(tmp_path).parent / f".{CHAIN}.json.0123456789ab"
-    remains.write_bytes(b'{"torn')
+    journal_of(tmp_path).parent.mkdir()
+    (tmp_path / ".watermark_v2.0123456789ab").mkdir()
+    remains = [
+        written(tmp_path).parent / f".{CHAIN}.json.0123456789ab",
+        written(tmp_path).parent / ".JOURNAL-AHEAD.json.0123456789ab",
+        journal_of(tmp_path).parent / ".marks.journal.0123456789ab",
+        tmp_path / ".watermark_v2.0123456789ab" / f"{CHAIN}.json",
+    ]
+    for path in remains:
+        path.write_bytes(b'{"torn')
+    assert (
+        await FileStore(tmp_path).inspect() == {}
+    )  # looking changes nothing: another process may be at work
+    assert all(path.exists() for path in remains)
     store = await opened(tmp_path)
-    assert not remains.exists()
+    assert not any(path.exists() for path in (*remains, tmp_path / ".watermark_v2.0123456789ab"))
     await store.close()
 
 
-async def test_a_disk_that_fails_is_unavailable_never_a_double_signing_and_moves_no_mark(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_mark_is_synced_before_advance_returns_and_the_warning_stands_before_the_first(
+    tmp_path: Path,
 ) -> None:
-    store = await opened(tmp_path)
+    disk = FaultyDisk(tmp_path)
+    store = await opened(tmp_path, disk=disk)
+    assert not ahead(tmp_path).exists()
+    disk.steps.clear()
     await store.advance(CHAIN, TZ1, "block", mark(1))
-    before = written(tmp_path).read_bytes()
-
-    def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
-        with pytest.raises(UnavailableError, match="No space left on device"):
-            await store.advance(CHAIN, TZ1, "block", mark(2))
-    assert written(tmp_path).read_bytes() == before
-    assert [path.name for path in written(tmp_path).parent.iterdir()] == [f"{CHAIN}.json"]
-    await store.advance(CHAIN, TZ1, "block", mark(2, digit=2))
-    await store.close()
-
-
-async def test_a_mark_is_synced_and_renamed_before_advance_returns(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = await opened(tmp_path)
-    steps: list[str] = []
-    real_sync, real_replace = os.fsync, Path.replace
-
-    def sync(descriptor: int) -> None:
-        steps.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
-        real_sync(descriptor)
-
-    def replace(path: Path, target: Path) -> Path:
-        steps.append("rename")
-        return real_replace(path, target)
-
-    monkeypatch.setattr(os, "fsync", sync)
-    monkeypatch.setattr(Path, "replace", replace)
-    await store.advance(CHAIN, TZ1, "block", mark(1))
-    assert steps == ["file", "rename", "folder"]
+    assert ahead(tmp_path).exists()
+    assert disk.steps == ["create", "write", "sync", "replace", "sync_folder", "write", "sync"]
+    disk.steps.clear()
+    await store.advance(CHAIN, TZ1, "block", mark(2))
+    assert disk.steps == ["write", "sync"]
     await store.close()
 
 
@@ -285,14 +264,195 @@ async def test_every_read_and_write_is_reported(tmp_path: Path) -> None:
         await store.open()
         await store.advance(CHAIN, TZ1, "block", mark(len(seen) + 1))
         await store.close()
-    assert seen == [("create", ""), ("read", ""), ("write", "")]
+    # A journal, a mark, its file at the stop, a last journal; then both are read.
+    first = [("create", ""), ("write", ""), ("create", ""), ("create", "")]
+    second = [("read", ""), ("read", ""), ("create", ""), ("write", ""), ("write", ""), ("create", "")]
+    assert seen == first + second
 
 
-@pytest.mark.parametrize("name", ["watermark_v1", "watermark"])
-async def test_marks_of_an_older_signatory_are_never_passed_over(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).mkdir()
-    (tmp_path / name / "NetXdQprcVkpaWU.json").write_text("{}")
+async def test_signatorys_folder_comes_back_byte_for_byte_after_a_run_that_signed_nothing(
+    tmp_path: Path,
+) -> None:
+    put_v2(tmp_path)
+    store = await opened(tmp_path)
+    await store.close()
+    assert written(tmp_path).read_bytes() == SAMPLE
+    assert [path.name for path in written(tmp_path).parent.iterdir()] == [f"{CHAIN}.json"]
 
-    with pytest.raises(ConfigError, match="older Signatory"):
-        await FileStore(tmp_path).open()
-    assert not (tmp_path / "watermark_v2").exists()
+
+async def test_after_a_crash_the_warning_stands_and_after_a_clean_stop_it_is_gone(tmp_path: Path) -> None:
+    put_v2(tmp_path)
+    store = await opened(tmp_path)
+    await store.advance(CHAIN, TZ1, "block", mark(7))
+    assert written(tmp_path).read_bytes() == SAMPLE
+    assert set(json.loads(ahead(tmp_path).read_bytes())) == {"what", "why", "remedy"}
+    store._folders.release()  # as a crash does
+
+    store = await opened(tmp_path)
+    assert json.loads(written(tmp_path).read_bytes())[TZ1]["block"]["level"] == 7
+    with pytest.raises(WatermarkError):
+        await store.advance(CHAIN, TZ1, "block", mark(7, digit=2))
+    await store.close()
+    assert not ahead(tmp_path).exists()
+
+
+async def test_a_journal_that_grew_is_begun_anew_and_the_files_follow(tmp_path: Path) -> None:
+    store = await opened(tmp_path, limit=1000)
+    sizes = []
+    for level in range(60):
+        await store.advance(CHAIN, TZ1, "block", mark(level))
+        sizes.append(journal_of(tmp_path).stat().st_size)
+    assert max(sizes) < 1500
+    assert store._rolled is not None
+    await store._rolled
+    assert json.loads(written(tmp_path).read_bytes())[TZ1]["block"]["level"] > 30
+    assert ahead(tmp_path).exists()
+    assert (await store.inspect())[CHAIN][TZ1]["block"] == mark(59)
+    await store.close()
+
+
+@pytest.mark.parametrize("behind", ["journal", "files"])
+async def test_the_higher_of_journal_and_files_counts_mark_by_mark(tmp_path: Path, behind: str) -> None:
+    put_v2(tmp_path)
+    store = await opened(tmp_path)
+    await store.advance(CHAIN, TZ1, "block", mark(5))
+    await store.advance(CHAIN, TZ2, "attestation", mark(5))
+    await store.close()
+    rows = json.loads(written(tmp_path).read_bytes())
+    rows[TZ1]["block"]["level"] = 9 if behind == "journal" else 3
+    written(tmp_path).write_text(json.dumps(rows))
+    store = await opened(tmp_path)
+    highest = await store.current(CHAIN, TZ1, "block")
+    assert highest is not None
+    assert highest.level == (9 if behind == "journal" else 5)
+    assert await store.current(CHAIN, TZ2, "attestation_with_dal") == mark(5)
+    await store.close()
+    assert json.loads(written(tmp_path).read_bytes())[TZ1]["block"]["level"] == highest.level
+
+
+async def test_two_hashes_at_one_place_let_neither_through(tmp_path: Path) -> None:
+    store = await opened(tmp_path)
+    await store.advance(CHAIN, TZ1, "block", mark(2))
+    await store.close()
+    written(tmp_path).write_bytes(SAMPLE)
+    store = await opened(tmp_path)
+    for proposed in (mark(2), marks.decode(SAMPLE)[TZ1]["block"]):
+        with pytest.raises(WatermarkError):
+            await store.advance(CHAIN, TZ1, "block", proposed)
+    await store.close()
+
+
+async def test_files_that_are_gone_come_back_from_the_journal(tmp_path: Path) -> None:
+    store = await opened(tmp_path)
+    await store.advance(CHAIN, TZ1, "block", mark(5))
+    await store.close()
+    written(tmp_path).unlink()
+    written(tmp_path).parent.rmdir()
+    store = await opened(tmp_path)
+    assert await store.current(CHAIN, TZ1, "block") == mark(5)
+    assert json.loads(written(tmp_path).read_bytes())[TZ1]["block"]["level"] == 5
+    await store.close()
+
+
+async def test_a_torn_last_batch_is_dropped_and_said_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = await opened(tmp_path)
+    await store.advance(CHAIN, TZ1, "block", mark(5))
+    store._folders.release()
+    with journal_of(tmp_path).open("ab") as file:
+        file.write(b"\xf5MK\n\0\0\0")
+    store = await opened(tmp_path)
+    assert await store.current(CHAIN, TZ1, "block") == mark(5)
+    assert "7 bytes of a batch that never was durable" in caplog.text
+    await store.close()
+
+
+async def test_a_damaged_journal_stops_the_start_and_is_named_with_the_place(tmp_path: Path) -> None:
+    store = await opened(tmp_path)
+    for level in (1, 2, 3):
+        await store.advance(CHAIN, TZ1, "block", mark(level))
+    store._folders.release()
+    data = bytearray(journal_of(tmp_path).read_bytes())
+    data[-200] ^= 1
+    journal_of(tmp_path).write_bytes(data)
+    with pytest.raises(
+        ConfigError, match=r"marks\.journal cannot be read: it is damaged at byte \d+"
+    ) as caught:
+        await opened(tmp_path)
+    assert "--restored" in str(caught.value.hint)
+    assert journal_of(tmp_path).read_bytes() == data
+    with pytest.raises(ConfigError):
+        await FileStore(tmp_path).inspect()
+
+
+async def test_marks_can_be_seen_while_another_store_holds_them(tmp_path: Path) -> None:
+    assert await FileStore(tmp_path).inspect() == {}
+    assert untouched(tmp_path)
+    put_v2(tmp_path)
+    store = await opened(tmp_path)
+    await store.advance(CHAIN, TZ2, "block", mark(5))
+    assert await FileStore(tmp_path).inspect() == {
+        CHAIN: {TZ1: {"block": marks.decode(SAMPLE)[TZ1]["block"]}, TZ2: {"block": mark(5)}}
+    }
+    await store.close()
+
+
+async def test_raised_marks_are_durable_at_once(tmp_path: Path) -> None:
+    store = await opened(tmp_path)
+    await store.advance(CHAIN, TZ1, "block", mark(5))
+    assert await store.lift({CHAIN: {TZ1: {"block": Mark(9, 0), "attestation": Mark(4, 0)}}}) == 2
+    assert store._rolled
+    await store._rolled
+    store._folders.release()
+    store = await opened(tmp_path)
+    assert await store.current(CHAIN, TZ1, "block") == Mark(9, 0)
+    assert await store.lift({CHAIN: {TZ1: {"block": Mark(8, 0)}}}) == 0
+    await store.close()
+
+
+async def test_what_cannot_be_raised_changes_nothing(tmp_path: Path) -> None:
+    store = await opened(tmp_path)
+    with pytest.raises(MalformedError):
+        await store.lift({CHAIN: {TZ1: {"block": Mark(-1, 0)}}})
+    assert await store.current(CHAIN, TZ1, "block") is None
+    await store.close()
+
+
+async def test_an_unopened_store_lets_nothing_through(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    with pytest.raises(UnavailableError, match="not open"):
+        await store.advance(CHAIN, TZ1, "block", mark(1))
+    with pytest.raises(UnavailableError, match="not open"):
+        await store.current(CHAIN, TZ1, "block")
+    await store.close()
+    assert untouched(tmp_path)
+
+
+async def test_a_base_folder_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UnavailableError, match=r"Not a directory|File exists") as caught:
+        await opened(tmp_path / "file" / "base")
+    assert caught.value.hint
+
+
+async def test_without_an_anchor_the_start_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    store = await opened(tmp_path)
+    assert caplog.text.count("No anchor") == 1
+    await store.close()
+
+
+async def test_the_warning_stands_before_a_raised_mark_is_in_the_journal_alone(tmp_path: Path) -> None:
+    disk = FaultyDisk(tmp_path)
+    store = await opened(tmp_path, disk=disk)
+    disk.steps.clear()
+    disk._at, disk._error = 1, errno.EIO
+    with pytest.raises(UnavailableError):
+        await store.lift({CHAIN: {TZ1: {"block": Mark(9, 0)}}})
+    assert disk.steps == ["create", "unlink"]
+    assert not ahead(tmp_path).exists()
+    assert (await FileStore(tmp_path).inspect()) == {}
+    await store.advance(CHAIN, TZ1, "block", mark(10))
+    assert ahead(tmp_path).exists()
+    await store.close()
