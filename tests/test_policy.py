@@ -4,19 +4,9 @@ from itertools import product
 
 import pytest
 
-from signatory.policy import (
-    DEFAULT_KEY_POLICY,
-    OPERATION_ALIASES,
-    OPERATION_KINDS,
-    REQUEST_ALIASES,
-    REQUEST_KINDS,
-    Client,
-    Decision,
-    KeyPolicy,
-    Policy,
-    evaluate,
-    listed,
-)
+from signatory.policy.kinds import OPERATION_ALIASES, OPERATION_KINDS, REQUEST_ALIASES, REQUEST_KINDS
+from signatory.policy.rules import evaluate, listed
+from signatory.policy.values import DEFAULT_KEY_POLICY, Client, Decision, KeyPolicy, Policy
 from signatory.tezos.requests import SignRequest
 
 KEY = "tz1RKGhRF4TZNCXEfwyqZshGsVfrZeVU446B"
@@ -45,7 +35,7 @@ def refused(rule: str, message: str, violation: str = "") -> Decision:
 
 
 def test_a_key_that_is_not_listed_signs_nothing() -> None:
-    expected = refused("", f"{KEY} is not listed in config")
+    expected = refused("tezos", f"{KEY} is not listed in config")
     assert listed(Policy({}), KEY) == expected
     assert evaluate(Policy({}), KEY, BLOCK, NOBODY) == expected
     assert listed(Policy({KEY: KeyPolicy()}), KEY).allowed

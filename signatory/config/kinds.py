@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from signatory.config.problems import shown, suggestion
-from signatory.policy import BALLOTS, OPERATION_ALIASES, OPERATION_KINDS, REQUEST_ALIASES, REQUEST_KINDS
+from signatory.policy.kinds import BALLOTS, OPERATION_ALIASES, OPERATION_KINDS, REQUEST_ALIASES, REQUEST_KINDS
 
 
 def unknown_requests(names: Iterable[str], where: str) -> list[tuple[str, str]]:

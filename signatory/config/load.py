@@ -9,20 +9,18 @@ from typing import Any
 
 from signatory.config.check import check
 from signatory.config.document import MAX_BYTES, Parsed, examine
-from signatory.config.models import (
-    DEFAULT_BASE_DIR,
-    Config,
-    HostPort,
-    KeyConfig,
-    ServerConfig,
-    VaultConfig,
-    WatermarkConfig,
-)
+from signatory.config.hook import advice as hook_advice
+from signatory.config.jwt import login_advice, users_of
+from signatory.config.keys import KeyConfig
+from signatory.config.models import DEFAULT_BASE_DIR, Config, VaultConfig
 from signatory.config.policy import advice, key_policy
 from signatory.config.problems import ConfigProblemsError, Problem, shown, suggestion
 from signatory.config.problems import Path as Place
+from signatory.config.section import HostPort
+from signatory.config.server import ServerConfig
+from signatory.config.watermark import WatermarkConfig
 from signatory.errors import ConfigError
-from signatory.policy import Policy
+from signatory.policy.values import Policy
 
 __all__ = [
     "DEFAULT_BASE_DIR",
@@ -110,7 +108,9 @@ def read(
 def policy_of(config: Config) -> Policy:
     """What the keys may sign and who may ask, as one immutable snapshot."""
     keys = {key: key_policy(settings) for key, settings in config.tezos.items()}
-    return Policy(keys=keys, clients=config.server.authorized_keys)
+    jwt = config.server.jwt
+    users = None if jwt is None else users_of(jwt)
+    return Policy(keys=keys, clients=config.server.authorized_keys, users=users)
 
 
 def prepare_base_dir(config: Config) -> Path:
@@ -161,6 +161,14 @@ def _expanded(
             else entry
             for name, entry in tree["vaults"].items()
         }
+    server = tree.get("server")
+    if isinstance(server, dict) and "jwt" in server:
+        jwt = _whole(server["jwt"], ("server", "jwt"), env, problems)
+        tree["server"] = {**server, "jwt": jwt}
+    marks = tree.get("watermark")
+    if isinstance(marks, dict) and "config" in marks:
+        block = _whole(marks["config"], ("watermark", "config"), env, problems)
+        tree["watermark"] = {**marks, "config": block}
     return tree, problems
 
 
@@ -203,10 +211,13 @@ def _with_line(problem: Problem, parsed: Parsed) -> Problem:
 
 
 def _across(tree: Mapping[str, Any]) -> list[Problem]:
-    """What only shows when two sections are held together: vaults that keys are tied to."""
-    keys, vaults = tree.get("tezos"), tree.get("vaults")
+    """What only shows when two sections are held together: vaults of keys, ways to authenticate."""
+    keys, vaults, server = tree.get("tezos"), tree.get("vaults"), tree.get("server")
     vaults = vaults if isinstance(vaults, dict) else {}
     problems = []
+    both = ("jwt", "authorized_keys")
+    if isinstance(server, dict) and all(server.get(name) is not None for name in both):
+        problems.append(Problem(("server", "jwt"), "cannot use both JWT and static authorized keys"))
     for key, settings in keys.items() if isinstance(keys, dict) else ():
         name = settings.get("vault") if isinstance(settings, dict) else None
         if isinstance(name, str) and name not in vaults:
@@ -216,11 +227,21 @@ def _across(tree: Mapping[str, Any]) -> list[Problem]:
 
 
 def _advice(config: Config) -> list[str]:
+    server, hook = config.server, config.policy_hook
+    found = [] if hook is None else [f"policy_hook: {text}" for text in hook_advice(hook)]
+    if server.jwt is not None:
+        found += login_advice(server.jwt, server.address, tls=server.tls is not None)
+    return [*found, *_key_advice(config)]
+
+
+def _key_advice(config: Config) -> list[str]:
+    clients, jwt = config.server.authorized_keys, config.server.jwt
+    users = None if jwt is None else jwt.users
     return [
         f"tezos.{key}: {text}"
         for key, settings in config.tezos.items()
         if settings is not None
-        for text in advice(key, settings, clients_known=config.server.authorized_keys is not None)
+        for text in advice(key, settings, clients_known=clients is not None, users=users)
     ]
 
 
@@ -237,7 +258,13 @@ def _exposed(source: str, mode: int, tree: Any) -> list[str]:
 
 
 def _holds_secrets(tree: Any) -> bool:
-    vaults = tree.get("vaults") if isinstance(tree, dict) else None
+    tree = tree if isinstance(tree, dict) else {}
+    server, vaults = tree.get("server"), tree.get("vaults")
+    marks = tree.get("watermark")
+    if isinstance(server, dict) and _names_a_secret(server.get("jwt")):
+        return True
+    if isinstance(marks, dict) and _names_a_secret(marks.get("config")):
+        return True
     for entry in vaults.values() if isinstance(vaults, dict) else ():
         if isinstance(entry, dict):
             settings = entry.get("config")

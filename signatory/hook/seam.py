@@ -1,4 +1,4 @@
-"""The policy hook: somebody outside who is asked before every signature. The seam; nobody is asked yet."""
+"""The policy hook: somebody outside who is asked before every signature. The seam."""
 
 from dataclasses import dataclass, field
 from typing import Protocol

@@ -1,168 +1,205 @@
 """Who may have what signed: one answer for one request, with the rule that decided.
 
 Source: signatory-compat §1.3 and §2. The order of the checks and their texts are Signatory's; clients and
-dashboards depend on both.
+dashboards depend on both. Ours stand where they change neither: who is still known comes first, limits last.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
-from signatory.tezos.keys import PublicKey
+from signatory.policy import limits
+from signatory.policy.counters import LEVEL_STEP, RATE, level_step
+from signatory.policy.kinds import BALLOTS
+from signatory.policy.values import Client, Decision, KeyPolicy, Outcome, Policy, Verdict
 from signatory.tezos.requests import SignRequest
 
-REQUEST_KINDS = ("attestation", "attestation_with_dal", "block", "generic", "pack", "preattestation")
-"""What a request can be, sorted."""
+LISTED = "tezos"
+"""The rule of a key that is not listed."""
 
-REQUEST_ALIASES = {"endorsement": "attestation", "preendorsement": "preattestation"}
-"""Old names of request kinds, still accepted in configurations."""
-
-OPERATION_KINDS = (
-    "activate_account",
-    "attestations_aggregate",
-    "ballot",
-    "dal_entrapment_evidence",
-    "dal_publish_commitment",
-    "delegation",
-    "double_baking_evidence",
-    "double_consensus_operation_evidence",
-    "drain_delegate",
-    "failing_noop",
-    "finalize_unstake",
-    "increase_paid_storage",
-    "origination",
-    "preattestations_aggregate",
-    "proposals",
-    "register_global_constant",
-    "reveal",
-    "seed_nonce_revelation",
-    "set_delegate_parameters",
-    "set_deposits_limit",
-    "signature_prefix",
-    "smart_rollup_add_messages",
-    "smart_rollup_cement",
-    "smart_rollup_execute_outbox_message",
-    "smart_rollup_originate",
-    "smart_rollup_publish",
-    "smart_rollup_recover_bond",
-    "smart_rollup_refute",
-    "smart_rollup_timeout",
-    "stake",
-    "transaction",
-    "transfer_ticket",
-    "unstake",
-    "update_companion_key",
-    "update_consensus_key",
-    "vdf_revelation",
-    "zk_rollup_origination",
-    "zk_rollup_publish",
-    "zk_rollup_update",
-)
-"""What a generic request can hold: 35 kinds of protocol 025 and four transactions to oneself; sorted."""
-
-OPERATION_ALIASES = {
-    "endorsement": "attestation",
-    "preendorsement": "preattestation",
-    "double_attestation_evidence": "double_consensus_operation_evidence",
-    "double_endorsement_evidence": "double_consensus_operation_evidence",
-    "double_preattestation_evidence": "double_consensus_operation_evidence",
-    "double_preendorsement_evidence": "double_consensus_operation_evidence",
-}
-"""Old names of operation kinds, still accepted in configurations.
-
-An attestation inside a generic request exists only in the grammar of signature version 1.
-"""
-
-BALLOTS = frozenset({"ballot:nay", "ballot:pass", "ballot:yay"})
-"""What requests hold; `ballot` in a policy means all three."""
+AUTHENTICATION = "authentication"
+"""The label of the metric for a client who may not use a key."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyPolicy:
-    """What one key may sign. None for chains or clients means any; an empty set means none."""
+def admitted(policy: Policy, pkh: str, client: Client) -> Decision:
+    """Whether this client may use the key at all; asked before the request is even read, and for proofs.
 
-    requests: frozenset[str] = frozenset()
-    operations: frozenset[str] = frozenset()
-    allowed_chains: frozenset[str] | None = None
-    authorized_keys: frozenset[str] | None = None
-    """Hashes of client keys, `tz1...`."""
-    allow_proof_of_possession: bool = False
-    log_payloads: bool = False
-
-
-DEFAULT_KEY_POLICY = KeyPolicy(requests=frozenset({"block", "preattestation", "attestation"}))
-"""What a key listed without settings may sign: consensus, no operations."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """An immutable snapshot: a policy for each listed key hash, and the keys of the known clients.
-
-    `clients` is None where clients need not authenticate; an empty tuple lets nobody in.
+    The client's key and user must be among those of this snapshot, which matters after a reload; then the key
+    must be listed, and the user one of the key's.
     """
-
-    keys: Mapping[str, KeyPolicy]
-    clients: tuple[PublicKey, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """Who asks: the address of the connection, and the hash of the key it proved to hold, if any."""
-
-    source: str
-    key_hash: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The answer. `rule` is the configuration path below `tezos.<key>` that decided, empty if none did.
-
-    `message` is for the client, empty when allowed. `violation` is the label of the metric, empty where
-    Signatory counts none: for a chain, and for a key that is not listed.
-    """
-
-    allowed: bool
-    rule: str
-    message: str = ""
-    violation: str = ""
+    return decided(admission(policy, pkh, client), _ADMITTED)
 
 
 def listed(policy: Policy, pkh: str) -> Decision:
-    """Whether the key may sign anything at all; asked before the request is even parsed."""
-    if pkh in policy.keys:
-        return Decision(allowed=True, rule="")
-    return Decision(allowed=False, rule="", message=f"{pkh} is not listed in config")
+    """Whether the key may sign anything at all."""
+    return decided((_listed(policy, pkh),), _ADMITTED)
 
 
 def evaluate(policy: Policy, pkh: str, request: SignRequest, client: Client) -> Decision:
-    """Decide one request for the key `pkh`: listed, chain, client, request kind, operations, in this order.
+    """Decide one request for the key `pkh`: what `admitted` asks, chain, client, kind, operations, limits.
 
-    A generic request without operations is allowed wherever generic requests are.
+    A generic request without operations is allowed wherever generic requests are. The rate and the level step
+    are not asked: they need counters and marks, see `counters`.
     """
+    found = chain(admission(policy, pkh, client), judgement(policy, pkh, request, client))
+    return decided(found, allowing(request))
+
+
+def outcomes(
+    policy: Policy, pkh: str, request: SignRequest, client: Client, *, marked_level: int | None = None
+) -> tuple[Outcome, ...]:
+    """What every rule says, in the order in which they decide: the first refusal is what `evaluate` answers.
+
+    The rate is never judged here, the level step only where the level of the slot's mark is given.
+    """
+    return (
+        *admission(policy, pkh, client),
+        *judgement(policy, pkh, request, client),
+        *afterwards(policy, pkh, request, marked_level),
+    )
+
+
+def decided(found: Iterable[Outcome], otherwise: Decision) -> Decision:
+    """The answer of rules in their order: the first refusal, else `otherwise`."""
+    for outcome in found:
+        if outcome.verdict is Verdict.REFUSED:
+            return Decision(
+                allowed=False, rule=outcome.rule, message=outcome.text, violation=outcome.violation
+            )
+    return otherwise
+
+
+def allowing(request: SignRequest) -> Decision:
+    """The answer when no rule refuses this request."""
+    return _ALLOWED_OPERATIONS if request.operations else _ALLOWED
+
+
+def admission(policy: Policy, pkh: str, client: Client) -> Iterator[Outcome]:
+    """The rules that need no request."""
+    yield _known_client(policy, client)
+    yield _known_user(policy, client)
+    yield _listed(policy, pkh)
+    yield _jwt_users(policy, pkh, client)
+
+
+def judgement(policy: Policy, pkh: str, request: SignRequest, client: Client) -> Iterator[Outcome]:
+    """The rules about the request; none of them can be judged for a key that is not listed."""
+    key = policy.keys.get(pkh)
+    for name, rule in _RULES:
+        yield Outcome(name, Verdict.UNJUDGED) if key is None else rule(key, request, client)
+
+
+def afterwards(
+    policy: Policy, pkh: str, request: SignRequest, marked_level: int | None = None
+) -> Iterator[Outcome]:
+    """The rules that need what was signed before."""
     key = policy.keys.get(pkh)
     if key is None:
-        return listed(policy, pkh)
-    chain = request.chain_id
-    if chain is not None and key.allowed_chains is not None and chain not in key.allowed_chains:
-        return _refused("allowed_chains", f"chain `{chain}' is not allowed")
-    if key.authorized_keys is not None and client.key_hash not in key.authorized_keys:
-        return _unknown_client(client)
-    if request.kind not in key.requests:
-        return _refused("allow", f"request kind `{request.kind}' is not allowed", request.kind)
-    return _operations(key, request)
+        yield Outcome(RATE, Verdict.UNJUDGED)
+        yield Outcome(LEVEL_STEP, Verdict.UNJUDGED)
+        return
+    yield Outcome(RATE, Verdict.UNSET if key.limits.rate is None else Verdict.UNJUDGED)
+    if key.limits.max_level_step is not None and marked_level is None and request.level is not None:
+        yield Outcome(LEVEL_STEP, Verdict.UNJUDGED)
+    else:
+        yield level_step(key.limits, marked_level, request.level)
 
 
-def _operations(key: KeyPolicy, request: SignRequest) -> Decision:
+def _known_client(policy: Policy, client: Client) -> Outcome:
+    if policy.client_ids is None:
+        return _NO_CLIENTS
+    if client.key_hash in policy.client_ids:
+        return _KNOWN_CLIENT
+    return _refused("server.authorized_keys", _stranger(client), AUTHENTICATION)
+
+
+def _known_user(policy: Policy, client: Client) -> Outcome:
+    if policy.users is None:
+        return _NO_USERS
+    if client.user is None:
+        return _refused("server.jwt", "authentication required", AUTHENTICATION)
+    if client.user not in policy.users:
+        return _refused("server.jwt", f"user `{client.user}' is not known", AUTHENTICATION)
+    return _KNOWN_USER
+
+
+def _listed(policy: Policy, pkh: str) -> Outcome:
+    return _LISTED if pkh in policy.keys else _refused(LISTED, f"{pkh} is not listed in config")
+
+
+def _jwt_users(policy: Policy, pkh: str, client: Client) -> Outcome:
+    key = policy.keys.get(pkh)
+    if key is None:
+        return Outcome("jwt_users", Verdict.UNJUDGED)
+    if key.jwt_users is None or policy.users is None:
+        return _ANY_USER
+    if client.user in key.jwt_users:
+        return _THIS_USER
+    return _refused("jwt_users", f"user `{client.user or ''}' is not authorized to access {pkh}")
+
+
+def _allowed_chains(key: KeyPolicy, request: SignRequest, _: Client) -> Outcome:
+    if key.allowed_chains is None:
+        return _ANY_CHAIN
+    if request.chain_id is None or request.chain_id in key.allowed_chains:
+        return _THIS_CHAIN
+    return _refused("allowed_chains", f"chain `{request.chain_id}' is not allowed")
+
+
+def _authorized_keys(key: KeyPolicy, _: SignRequest, client: Client) -> Outcome:
+    if key.authorized_keys is None:
+        return _ANY_CLIENT
+    if client.key_hash in key.authorized_keys:
+        return _THIS_CLIENT
+    return _refused("authorized_keys", _stranger(client), AUTHENTICATION)
+
+
+def _allow(key: KeyPolicy, request: SignRequest, _: Client) -> Outcome:
+    if request.kind in key.requests:
+        return _THIS_KIND
+    return _refused("allow", f"request kind `{request.kind}' is not allowed", request.kind)
+
+
+def _allow_generic(key: KeyPolicy, request: SignRequest, _: Client) -> Outcome:
     for operation in request.operations:
         if operation not in key.operations and not (operation in BALLOTS and "ballot" in key.operations):
             return _refused("allow.generic", f"operation `{operation}' is not allowed", operation)
-    return Decision(allowed=True, rule="allow.generic" if request.operations else "allow")
+    return _THESE_OPERATIONS
 
 
-def _unknown_client(client: Client) -> Decision:
+def _stranger(client: Client) -> str:
     if client.key_hash is None:
-        return _refused("authorized_keys", "authentication required", "authentication")
-    return _refused("authorized_keys", f"client `{client.key_hash}' is not allowed", "authentication")
+        return "authentication required"
+    return f"client `{client.key_hash}' is not allowed"
 
 
-def _refused(rule: str, message: str, violation: str = "") -> Decision:
-    return Decision(allowed=False, rule=rule, message=message, violation=violation)
+def _refused(rule: str, text: str, violation: str = "") -> Outcome:
+    return Outcome(rule, Verdict.REFUSED, text, violation)
+
+
+# What does not depend on the request is made once: these rules stand on the way of every signature.
+_ADMITTED = Decision(allowed=True, rule=LISTED)
+_ALLOWED = Decision(allowed=True, rule="allow")
+_ALLOWED_OPERATIONS = Decision(allowed=True, rule="allow.generic")
+_NO_CLIENTS = Outcome("server.authorized_keys", Verdict.UNSET)
+_KNOWN_CLIENT = Outcome("server.authorized_keys", Verdict.PASSED)
+_NO_USERS = Outcome("server.jwt", Verdict.UNSET)
+_KNOWN_USER = Outcome("server.jwt", Verdict.PASSED)
+_LISTED = Outcome(LISTED, Verdict.PASSED)
+_ANY_USER = Outcome("jwt_users", Verdict.UNSET)
+_THIS_USER = Outcome("jwt_users", Verdict.PASSED)
+_ANY_CHAIN = Outcome("allowed_chains", Verdict.UNSET)
+_THIS_CHAIN = Outcome("allowed_chains", Verdict.PASSED)
+_ANY_CLIENT = Outcome("authorized_keys", Verdict.UNSET)
+_THIS_CLIENT = Outcome("authorized_keys", Verdict.PASSED)
+_THIS_KIND = Outcome("allow", Verdict.PASSED)
+_THESE_OPERATIONS = Outcome("allow.generic", Verdict.PASSED)
+
+_RULES: tuple[tuple[str, Callable[[KeyPolicy, SignRequest, Client], Outcome]], ...] = (
+    ("allowed_chains", _allowed_chains),
+    ("authorized_keys", _authorized_keys),
+    ("allow", _allow),
+    ("allow.generic", _allow_generic),
+    (limits.MAX_AMOUNT, limits.max_amount),
+    (limits.MAX_FEE, limits.max_fee),
+    (limits.DESTINATIONS, limits.destinations),
+)

@@ -8,7 +8,10 @@ import pytest
 
 from signatory.config import load as config
 from signatory.config.load import ConfigProblemsError
-from signatory.policy import KeyPolicy
+from signatory.crypto.curves import SigningVersion
+from signatory.policy.rules import evaluate
+from signatory.policy.values import Client, KeyPolicy, Policy
+from signatory.tezos import requests
 
 TZ1 = "tz1RKGhRF4TZNCXEfwyqZshGsVfrZeVU446B"
 TZ4 = "tz4XXtsYav3fZz2FSDa7hcx4F8sh8SaDWNME"
@@ -113,11 +116,26 @@ def test_old_names_mean_the_new_ones_and_are_told() -> None:
 
 
 @pytest.mark.parametrize("old", ["endorsement", "preendorsement"])
-def test_an_old_name_of_no_operation_is_not_advised_into_an_error(old: str) -> None:
-    _, warnings = loaded(f"{{allow: {{generic: [transaction, {old}]}}}}")
+def test_an_old_name_of_an_operation_of_version_1_works_and_says_so(old: str) -> None:
+    policy, warnings = loaded(f"{{allow: {{generic: [transaction, {old}]}}}}")
+    new = old.replace("endorsement", "attestation")
+    assert policy.operations == {"transaction", new}
+    assert policy.requests == {"generic"}
     assert [warning.removeprefix(f"tezos.{TZ1}: ") for warning in warnings] == [
-        f"`{old}` under `generic` is no operation of this protocol any more; remove it"
+        f"`{old}` under `generic` is `{new}`, an operation in requests of version 1 only"
     ]
+
+
+@pytest.mark.parametrize(("old", "tag"), [("endorsement", 21), ("preendorsement", 20)])
+def test_an_old_name_of_an_operation_lets_its_bytes_pass_in_the_grammar_that_has_it(
+    old: str, tag: int
+) -> None:
+    operation = bytes([tag]) + bytes(2) + (7).to_bytes(4, "big") + bytes(4) + b"\x32" * 32
+    request = requests.understood(b"\x03" + b"\xb1" * 32 + operation, SigningVersion.V1)
+    policy = Policy({TZ1: loaded(f"{{allow: {{generic: [{old}]}}}}")[0]})
+    assert evaluate(policy, TZ1, request, Client("::1")).allowed
+    other = Policy({TZ1: loaded("{allow: {generic: [transaction]}}")[0]})
+    assert not evaluate(other, TZ1, request, Client("::1")).allowed
 
 
 def test_the_deprecated_lists_work_and_the_new_form_is_told() -> None:

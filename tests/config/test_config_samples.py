@@ -16,6 +16,8 @@ ENVIRONMENT = {
     "SIGNATORY_SECRET_KEY": "edsk3gUfUPyBSfrS9CCgmCiQsTCHGkviBDusMxDJstFtojtc1zcpsh",
     "KMS_ENDPOINT": "kms.eu-west-1.amazonaws.com:443",
     "ENCRYPTION_KEY_ID": "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+    **{f"{user}_PASSWORD": f"{user}-knows-this-1" for user in ("TREASURY", "PAYOUTS")},
+    **{f"{user}_SECRET": f"{user}-does-not-know-this-text-at-all-1" for user in ("TREASURY", "PAYOUTS")},
 }
 
 
