@@ -6,7 +6,7 @@ import logging
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from signatory.crypto.keypair import Verifier
 from signatory.errors import NotFoundError, SignatoryError, UnavailableError
@@ -62,11 +62,11 @@ class Keyring:
         pins: Mapping[str, str] | None = None,
     ) -> None:
         """`pins`: for some keys the one vault, by its configured name, that may sign with them."""
-        self._pins = pins or {}
+        self._pins = dict(pins or {})
         self._slots = tuple(Slot(registration) for registration in registrations)
         self._limits = limits
         self._entries: dict[str, Entry] = {}
-        self._refreshing: asyncio.Task[None] | None = None
+        self._refreshing: asyncio.Task[dict[str, str]] | None = None
         self._searched = float("-inf")
         self._closed = False
 
@@ -102,11 +102,23 @@ class Keyring:
                 raise UnavailableError(f"vault {slot.name} holds this key but cannot use it now: {reason}")
         raise NotFoundError(NOT_FOUND)
 
-    async def refresh(self) -> None:
-        """List every open vault again; who comes meanwhile shares that. A failing vault keeps its keys."""
+    async def refresh(self, *, anew: bool = False) -> Mapping[str, str]:
+        """List every open vault again; who comes meanwhile shares that.
+
+        A key that is listed no more is not found afterwards. A vault that cannot list keeps its keys: the
+        answer says which, and why. With `anew` a listing that was begun before does not count.
+        """
+        if anew and self._refreshing is not None and not self._refreshing.done():
+            await asyncio.shield(self._refreshing)
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.create_task(self._refresh())
-        await asyncio.shield(self._refreshing)
+        return await asyncio.shield(self._refreshing)
+
+    def repin(self, pins: Mapping[str, str]) -> None:
+        """Other pins than those given at first, at once."""
+        if pins != self._pins:
+            self._pins = dict(pins)
+            self._index()
 
     def list_all(self) -> Sequence[Entry]:
         """Every key that `find` would return, in the order of the vaults and then of their own listing."""
@@ -124,7 +136,7 @@ class Keyring:
         """Stop retrying and close every vault; idempotent. The entries are gone afterwards."""
         self._closed = True
         self._entries = {}
-        tasks = [task for slot in self._slots if (task := slot.retry)]
+        tasks: list[asyncio.Task[Any]] = [task for slot in self._slots if (task := slot.retry)]
         tasks += [self._refreshing] if self._refreshing else []
         for task in tasks:
             task.cancel()
@@ -161,20 +173,24 @@ class Keyring:
             await self._open(slot)
         self._index()
 
-    async def _refresh(self) -> None:
-        await asyncio.gather(*(self._list(slot) for slot in self._slots))
+    async def _refresh(self) -> dict[str, str]:
+        reasons = await asyncio.gather(*(self._list(slot) for slot in self._slots))
         self._index()
         self._searched = asyncio.get_running_loop().time()
+        return {slot.name: reason for slot, reason in zip(self._slots, reasons, strict=True) if reason}
 
-    async def _list(self, slot: Slot) -> None:
+    async def _list(self, slot: Slot) -> str:
+        """Why the vault could not say what it holds; empty where it could."""
         if slot.vault is None:
-            return
+            return slot.reason
         try:
             async with asyncio.timeout(self._limits.listing):
                 slot.keys = tuple(await slot.vault.list())
         except Exception as error:  # noqa: BLE001 - whatever a driver does, the other vaults serve
             reason = _reason(error, f"no answer within {self._limits.listing:g} s")
             logger.warning("Vault cannot list its keys: %s", reason, extra={"vault_name": slot.name})
+            return reason
+        return ""
 
     def _index(self) -> None:
         """Rebuild the map. Verifiers are kept, since preparing one is work."""
@@ -203,8 +219,9 @@ class Keyring:
         try:
             async with asyncio.timeout(self._limits.listing):
                 await vault.close()
-        except Exception:  # noqa: BLE001 - whatever a driver does, the other vaults are closed
-            logger.warning("Vault did not close cleanly", extra={"vault_name": name})
+        except Exception as error:  # noqa: BLE001 - whatever a driver does, the other vaults are closed
+            reason = _reason(error, f"it did not close within {self._limits.listing:g} s")
+            logger.warning("Vault did not close cleanly: %s", reason, extra={"vault_name": name})
 
 
 def _reason(error: Exception, late: str) -> str:

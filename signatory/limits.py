@@ -35,6 +35,19 @@ class Limits:
     trouble: float = 30.0
     """Seconds for which the daemon is not ready after a mark could not be written, unless one was since."""
 
+    failures: int = 20
+    """Failed logins, or tokens that are not good, of one user from one address in a row; above it 429."""
+    failure_pause: float = 3.0
+    """Seconds after which one more such failure is allowed."""
+    address_failures: int = 200
+    """The same from one address, whichever users it names."""
+    address_pause: float = 0.5
+    """Seconds after which one more of those is allowed."""
+    failing: int = 10_000
+    """Users and addresses whose failures are remembered; beyond it the oldest are forgotten."""
+    tokens: int = 4096
+    """Good tokens that are remembered, so that they need not be verified again."""
+
     @property
     def header_count(self) -> int:
         """Headers that the parser takes: none is shorter than `a:` and its CRLF, so `headers` decides."""

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import hashlib
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol
@@ -12,19 +14,22 @@ from signatory.audit.sink import AuditSink, Intent
 from signatory.crypto.curves import KeyType, Purpose, SigningVersion
 from signatory.crypto.keypair import check_version, verify_possession
 from signatory.errors import DeniedError, IntegrityError, MalformedError, NotFoundError, SignatoryError
-from signatory.hook import Hook, Question
+from signatory.hook.seam import Hook, Question
 from signatory.keyring import NOT_FOUND, Entry, Keyring
-from signatory.policy import Client, Decision, Policy, evaluate, listed
+from signatory.policy.counters import NOTHING_PASSED, Window, level_step
+from signatory.policy.rules import admitted, evaluate
+from signatory.policy.values import NO_LIMITS, Client, Decision, Outcome, Policy
 from signatory.tezos import requests
-from signatory.tezos.keys import PublicKeyHash, Signature
+from signatory.tezos.keys import PublicKey, PublicKeyHash, Signature
 from signatory.tezos.requests import SignRequest
-from signatory.vault import Call, Prover, Resettable
+from signatory.vault import AggregateProver, Call, Prover, Resettable
 from signatory.watermark.rules import Mark, slot_of
 from signatory.watermark.store import WatermarkStore
 
 NOT_VERIFIED = "the vault answered with a signature that does not verify"
 NO_PROOF = "proof of possession is not supported"
 PROOF_REFUSED = "proof of possession is not allowed"
+AGGREGATE_REFUSED = "proof of possession over this public key is not allowed"
 
 
 class PolicyError(DeniedError):
@@ -81,6 +86,7 @@ class Signer:
         hook: Hook,
         audit: AuditSink,
         observer: SignObserver,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._keyring = keyring
         self._policy = policy
@@ -88,21 +94,21 @@ class Signer:
         self._hook = hook
         self._audit = audit
         self._observer = observer
+        self._clock = clock
+        self._windows: dict[str, Window] = {}
         self._locks: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def sign(self, story: Story) -> Signature:
         """The signature: verified, its mark durable. Raises errors of every family but ConfigError."""
         policy = self._policy.current
-        _must(listed(policy, story.address))
-        request = story.request = requests.parse(story.message, story.version)
-        check_version(story.pkh.type, story.version)
-        entry = story.entry = await self.key(story.address)
+        request = _understood(policy, story)
+        story.entry = await self.key(story.address)
         _check_allowed(policy, story, request)
         await self._ask_hook(story, story.message)
         story.stage = "lock"
         async with self._lock(story.address, request):
-            if self._policy.current is not policy:
-                _check_allowed(self._policy.current, story, request)
+            entry = await self._still_allowed(story, policy)
+            await self._check_limits(story, request)
             self._observer.requesting(story)
             await self._advance(story, request)
             async with self._audited(story, request.kind):
@@ -111,19 +117,24 @@ class Signer:
                     raise await _not_verified(entry)
         return Signature(story.pkh.type, signature)
 
-    async def prove(self, story: Story) -> Signature:
-        """The verified proof that a BLS key is possessed. Raises as `sign` does, but no WatermarkError."""
+    async def prove(self, story: Story, aggregate: PublicKey | None = None) -> Signature:
+        """The verified proof that a BLS key is possessed. Raises as `sign` does, but no WatermarkError.
+
+        `aggregate` is another public key to prove it over: only one that is listed for this key, as a free
+        choice would let the client pass keys off as its own.
+        """
         policy = self._policy.current
-        _must(listed(policy, story.address))
+        _must(admitted(policy, story.address, story.client))
         entry = story.entry = await self.key(story.address)
-        if story.pkh.type is not KeyType.BLS or not isinstance(entry.vault, Prover):
-            raise MalformedError(NO_PROOF)
-        if not policy.keys[story.address].allow_proof_of_possession:
-            raise MalformedError(PROOF_REFUSED)
+        _check_provable(policy, story, entry, aggregate)
         await self._ask_hook(story, None)
+        if self._policy.current is not policy:
+            _must(admitted(self._policy.current, story.address, story.client))
+            _check_provable(self._policy.current, story, entry, aggregate)
         async with self._audited(story, "proof_of_possession"):
-            proof = await entry.vault.prove_possession(entry.key, story.call)
-            if not verify_possession(entry.key.public_key.data, proof):
+            proof = await _proof(entry, aggregate, story.call)
+            over = None if aggregate is None else aggregate.data
+            if not verify_possession(entry.key.public_key.data, proof, over):
                 raise await _not_verified(entry)
         return Signature(story.pkh.type, proof)
 
@@ -133,6 +144,28 @@ class Signer:
         if entry.key.purpose is not Purpose.TEZOS:
             raise NotFoundError(NOT_FOUND)
         return entry
+
+    async def _still_allowed(self, story: Story, judged_by: Policy) -> Entry:
+        """The key as it is now; a reload while the request waited may have taken it, or the right to it.
+
+        Nothing is awaited between the last look at the policy and the limits.
+        """
+        entry = story.entry = await self.key(story.address)
+        if self._policy.current is not judged_by:
+            _check_allowed(self._policy.current, story, _understood(self._policy.current, story))
+        return entry
+
+    async def _check_limits(self, story: Story, request: SignRequest) -> None:
+        """What needs the past: how far above the mark, and how many requests in which time."""
+        limits = self._policy.current.keys[story.address].limits
+        if limits is NO_LIMITS:
+            return
+        if limits.max_level_step is not None and request.chain_id is not None:
+            mark = await self._watermark.current(request.chain_id, story.address, request.kind)
+            _must_pass(level_step(limits, mark.level if mark else None, request.level))
+        passed, window = self._windows.get(story.address, NOTHING_PASSED).take(limits, self._clock())
+        _must_pass(passed)
+        self._windows[story.address] = window
 
     async def _ask_hook(self, story: Story, message: bytes | None) -> None:
         story.stage = "hook"
@@ -191,9 +224,46 @@ def _must(decision: Decision) -> None:
         raise PolicyError(decision.message, decision.violation)
 
 
+def _must_pass(outcome: Outcome) -> None:
+    if outcome.refused:
+        raise PolicyError(outcome.text, outcome.violation)
+
+
+def _understood(policy: Policy, story: Story) -> SignRequest:
+    """What is asked of a key that this client may use at all."""
+    _must(admitted(policy, story.address, story.client))
+    lax = policy.keys[story.address].allow_trailing_bytes
+    request = story.request = requests.understood(story.message, story.version, allow_trailing=lax)
+    check_version(story.pkh.type, story.version)
+    return request
+
+
 def _check_allowed(policy: Policy, story: Story, request: SignRequest) -> None:
     _must(evaluate(policy, story.address, request, story.client))
     story.log_payload = policy.keys[story.address].log_payloads
+
+
+def _check_provable(policy: Policy, story: Story, entry: Entry, aggregate: PublicKey | None) -> None:
+    settings = policy.keys[story.address]
+    if aggregate is not None and not (
+        settings.allow_proof_of_possession and aggregate.text in settings.prove_possession_for
+    ):
+        raise PolicyError(AGGREGATE_REFUSED)
+    vault = entry.vault
+    able = isinstance(vault, Prover) if aggregate is None else isinstance(vault, AggregateProver)
+    if story.pkh.type is not KeyType.BLS or not able:
+        raise MalformedError(NO_PROOF)
+    if not settings.allow_proof_of_possession:
+        raise MalformedError(PROOF_REFUSED)
+
+
+async def _proof(entry: Entry, aggregate: PublicKey | None, call: Call) -> bytes:
+    vault = entry.vault
+    if aggregate is not None and isinstance(vault, AggregateProver):
+        return await vault.prove_possession_of(entry.key, aggregate.data, call)
+    if aggregate is None and isinstance(vault, Prover):
+        return await vault.prove_possession(entry.key, call)
+    raise MalformedError(NO_PROOF)
 
 
 def _digest(message: bytes) -> bytes:

@@ -108,6 +108,18 @@ class Prover(Protocol):
 
 
 @runtime_checkable
+class AggregateProver(Protocol):
+    """A vault that can prove possession of its BLS keys over another public key, an aggregate's."""
+
+    async def prove_possession_of(self, key: VaultKey, public_key: bytes, call: Call) -> bytes:
+        """The 96-byte proof by `key` over these 48 bytes of a public key; the caller decides whose.
+
+        Raises MalformedError for another family, and for what is no BLS public key.
+        """
+        ...
+
+
+@runtime_checkable
 class Resettable(Protocol):
     """A vault whose answers come over a connection that can get out of step."""
 

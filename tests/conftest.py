@@ -1,7 +1,10 @@
-"""What every test shares: property tests without a clock, the recursion limit of the real programs."""
+"""What every test shares: a log of its own, properties without a clock, the programs' recursion limit."""
 
+import logging
 import sys
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 _LIMIT = sys.getrecursionlimit()
@@ -11,3 +14,12 @@ sys.setrecursionlimit(_LIMIT)
 
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
+
+
+@pytest.fixture(autouse=True)
+def _log_of_its_own() -> Iterator[None]:
+    """A command run inside this process sets up the log; the next test must not write to its streams."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)

@@ -92,6 +92,9 @@ class FileVault:
     async def prove_possession(self, key: VaultKey, call: Call) -> bytes:  # noqa: ARG002 - the seam's shape
         return self._keys.prove(key)
 
+    async def prove_possession_of(self, key: VaultKey, public_key: bytes, call: Call) -> bytes:  # noqa: ARG002 - the seam's shape
+        return self._keys.prove(key, public_key)
+
     def readiness(self) -> Readiness:
         return Readiness(ready=True, reason="; ".join(self._content.problems))
 

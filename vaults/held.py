@@ -41,9 +41,12 @@ class HeldKeys:
         """Sign here and now: no family needs as much as a millisecond or two. Raises NotFoundError."""
         return self._pair(key).sign(message, version)
 
-    def prove(self, key: VaultKey) -> bytes:
-        """The proof of possession of a BLS key. Raises NotFoundError, MalformedError."""
-        return self._pair(key).prove()
+    def prove(self, key: VaultKey, over: bytes | None = None) -> bytes:
+        """The proof of possession of a BLS key, over itself or another key.
+
+        Raises NotFoundError, MalformedError.
+        """
+        return self._pair(key).prove(over)
 
     def _pair(self, key: VaultKey) -> KeyPair:
         found = self._keys.get(key.id)

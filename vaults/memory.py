@@ -52,6 +52,9 @@ class MemoryVault:
     async def prove_possession(self, key: VaultKey, call: Call) -> bytes:  # noqa: ARG002 - the seam's shape
         return self._keys.prove(key)
 
+    async def prove_possession_of(self, key: VaultKey, public_key: bytes, call: Call) -> bytes:  # noqa: ARG002 - the seam's shape
+        return self._keys.prove(key, public_key)
+
     async def generate(self, key_type: KeyType, purpose: Purpose, call: Call) -> VaultKey:  # noqa: ARG002 - the seam's shape
         return self._keys.add(keypair.generate(key_type, purpose, os.urandom))
 

@@ -46,9 +46,15 @@ class PrivateKey:
         """The 96-byte signature. Raises MalformedError for version 0."""
         return self._sign(*_scheme(self.public, message, version))
 
-    def prove(self) -> bytes:
-        """The 96-byte proof of possession over the key's own public part."""
-        return self._sign(self.public, DST_POSSESSION)
+    def prove(self, over: bytes | None = None) -> bytes:
+        """The 96-byte proof of possession over the key's own public part.
+
+        `over` is another public key in its place, an aggregate's; who may choose it freely can pass keys off
+        as his own. Raises MalformedError where it is none.
+        """
+        if over is not None:
+            _public_point(over)
+        return self._sign(self.public if over is None else over, DST_POSSESSION)
 
     def _sign(self, message: bytes, dst: bytes) -> bytes:
         signature: bytes = _hash(message, dst).scalar_mul(self._scalar).compress()
@@ -70,9 +76,9 @@ class Verifier:
             return False
         return self._verify(*_scheme(self._public, message, version), signature)
 
-    def verify_possession(self, proof: bytes) -> bool:
-        """True when the proof was made by the holder of this key."""
-        return self._verify(self._public, DST_POSSESSION, proof)
+    def verify_possession(self, proof: bytes, over: bytes | None = None) -> bool:
+        """True when the holder of this key made the proof, over its own public part or over another key."""
+        return self._verify(self._public if over is None else over, DST_POSSESSION, proof)
 
     def _verify(self, message: bytes, dst: bytes, signature: bytes) -> bool:
         if len(signature) != 96 or signature[0] & _INFINITY:

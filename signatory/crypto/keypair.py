@@ -66,10 +66,13 @@ class KeyPair:
             return key.sign(message, version)
         return key.sign(self._digest(message) if self._digest else message)
 
-    def prove(self) -> bytes:
-        """The proof of possession of a BLS key, 96 bytes. Raises MalformedError for another family."""
+    def prove(self, over: bytes | None = None) -> bytes:
+        """The proof of possession of a BLS key, 96 bytes, over its own public part or another BLS public key.
+
+        Raises MalformedError for another family, or where `over` is no BLS public key.
+        """
         if isinstance(self._key, bls.PrivateKey):
-            return self._key.prove()
+            return self._key.prove(over)
         raise MalformedError("Proof of possession is not supported")
 
 
@@ -140,9 +143,12 @@ def check_version(key_type: KeyType, version: SigningVersion) -> None:
         raise MalformedError(f"SigningVersion{version.value} is not supported for {NAMES[key_type]} keys")
 
 
-def verify_possession(public: bytes, proof: bytes) -> bool:
-    """True when the holder of this BLS key made the proof. Raises MalformedError for what is no key."""
-    return bls.Verifier(public).verify_possession(proof)
+def verify_possession(public: bytes, proof: bytes, over: bytes | None = None) -> bool:
+    """True when the holder of this BLS key made the proof, over itself or over another public key.
+
+    Raises MalformedError for what is no key.
+    """
+    return bls.Verifier(public).verify_possession(proof, over)
 
 
 def _private(key_type: KeyType, secret: bytes) -> _Private:

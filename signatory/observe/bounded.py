@@ -1,6 +1,6 @@
 """Prometheus metrics whose label values cannot grow without end: past a bound they are `other`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Sequence
 from typing import Generic, TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -19,10 +19,13 @@ Metric = TypeVar("Metric", Counter, Gauge, Histogram)
 class Bounded(Generic[Metric]):
     """One metric and its children by their label values. A child is made once: `labels()` is slow."""
 
-    def __init__(self, metric: Metric, labels: Sequence[str], reserved: Iterable[str] = ()) -> None:
-        """`reserved` values always stand for themselves, whoever comes first: the configured keys."""
+    def __init__(self, metric: Metric, labels: Sequence[str], reserved: Container[str] = ()) -> None:
+        """`reserved` values always stand for themselves, whoever comes first: the configured keys.
+
+        They are the caller's, who may add to them.
+        """
         self._metric: Metric = metric
-        self._reserved = frozenset(reserved)
+        self._reserved = reserved
         self._seen: tuple[set[str], ...] = tuple(set() for _ in labels)
         self._children: dict[tuple[str, ...], Metric] = {}
 

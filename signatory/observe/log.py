@@ -48,7 +48,7 @@ def configure(level: str, *, as_json: bool = False, stream: Any = None) -> None:
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
     logging.root.handlers[:] = [handler]
-    logging.root.setLevel(LEVELS[level.lower()])
+    set_level(level)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     logging.getLogger("botocore").setLevel(logging.WARNING)  # its debug lines carry request bodies
     logging.getLogger("boto3").setLevel(logging.WARNING)
@@ -56,6 +56,11 @@ def configure(level: str, *, as_json: bool = False, stream: Any = None) -> None:
     # Nobody reads these, and finding them out costs more than the rest of a record.
     logging._srcfile = None  # noqa: SLF001 - the documented switch for the caller's name
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+
+
+def set_level(level: str) -> None:
+    """From now on so much is logged. Raises KeyError for a level not in LEVELS."""
+    logging.root.setLevel(LEVELS[level.lower()])
 
 
 class Duration(int):

@@ -34,13 +34,17 @@ class Metrics:
 
     def __init__(self, addresses: Iterable[str] = ()) -> None:
         self.registry = CollectorRegistry()
-        self._addresses = frozenset(addresses) | {UNKNOWN}
+        self._addresses = {UNKNOWN, *addresses}
         ProcessCollector(registry=self.registry)
         self._signing()
         self._handler()
         self._refusals()
         self._watermark()
         self._build_info()
+
+    def admit(self, addresses: Iterable[str]) -> None:
+        """These keys too are never `other`: a configuration that was read again has them."""
+        self._addresses |= set(addresses)
 
     def exposition(self) -> bytes:
         """The text format, with whole numbers written as Go writes them."""
@@ -96,6 +100,7 @@ class Metrics:
             "Total number of authentication failures",
             ("status", "auth_method", "client_ip"),
         )
+        self.logins = self._counter("login_requests_total", "Total number of requests to log in", ("status",))
 
     def _watermark(self) -> None:
         self.watermark_operations = self._counter(

@@ -3,7 +3,7 @@
 from signatory.crypto.curves import Purpose
 from signatory.crypto.keypair import Verifier
 from signatory.errors import DeniedError, MalformedError, UnauthenticatedError
-from signatory.policy import Policy
+from signatory.policy.values import Policy
 from signatory.tezos.auth import client_bytes
 from signatory.tezos.keys import PublicKey, PublicKeyHash, Signature
 

@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import logging
 import secrets
+import ssl
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -16,6 +17,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from signatory.limits import Limits
 from signatory.server.answers import TEXT, Answer
+from signatory.server.handshakes import Handshake
 
 logger = logging.getLogger(__name__)
 
@@ -60,16 +62,20 @@ class Connection(RequestHandler):
         self.reading_body = False
         """The handler waits for a body. Sizes of chunks and trailers never reach it, so we count them."""
         self._held = 0
+        self.wire: asyncio.Transport | None = None
+        """What is below: the transport itself, or the one under its TLS."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, or refuse it when there are too many."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what asyncio's servers make
+        self.wire = self.wire or transport
         if not self._server.make_room():
             transport.write(refusal("503 Service Unavailable", "too many connections"))
             transport.close()
             self._force_close = True
             return
-        transport.set_write_buffer_limits(high=0)  # so that one unread byte counts as a slow reader
+        # So that one unread byte counts as a slow reader; with TLS, where 0 is, nothing unread counts too.
+        transport.set_write_buffer_limits(high=0 if self.wire is transport else 1)
         self.idle_since = self._loop.time()
         super().connection_made(transport)
 
@@ -140,6 +146,16 @@ class Connection(RequestHandler):
             self.transport.write(refusal(status, text))
         self.force_close()
 
+    def give_way(self) -> None:
+        """End at once. With TLS a close alone would wait for the client to close too."""
+        self.force_close()
+        self.drop()
+
+    def drop(self) -> None:
+        """End what is left after a close. What was written and taken by the kernel still arrives."""
+        if self.wire is not None:
+            self.wire.abort()
+
     def waits_since(self) -> float:
         """loop.time() since when it waits for its client to begin or to end a request."""
         return self.idle_since if self.reading_since is None else self.reading_since
@@ -170,12 +186,16 @@ class Connection(RequestHandler):
 
 
 class LimitedServer(web.Server):
-    """What a listener makes connections with. One task looks at all of them for slow clients."""
+    """What a listener makes connections with: by `entrance`. One task looks at all for slow clients."""
 
-    def __init__(self, handler: Handler, limits: Limits) -> None:
+    def __init__(self, handler: Handler, limits: Limits, *, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(handler)
         self._limits = limits
+        self.tls = tls
+        """How new connections are secured; None: they are not. Replaced whole when certificates are."""
         self._watch: asyncio.Task[None] | None = None
+        self.opening: set[Handshake] = set()
+        """Clients whose handshake is under way: they count as connections do."""
         self.stopping = False
         self.answered = asyncio.Event()
         self.held = 0
@@ -186,23 +206,39 @@ class LimitedServer(web.Server):
             self._watch = self._loop.create_task(self._keep_watch())
         return Connection(self, self._limits, self._loop)
 
+    def entrance(self) -> asyncio.Protocol:
+        """What a listener gives a new client to: a connection, with TLS the handshake before it."""
+        return self() if self.tls is None else Handshake(self, self.tls, self._limits)
+
+    def secured(self, transport: asyncio.Transport, wire: asyncio.Transport) -> asyncio.Protocol:
+        """The connection of a client that is through its handshake; `wire` is what is below its TLS."""
+        connection = self()
+        assert isinstance(connection, Connection)  # noqa: S101 - made above
+        connection.wire = wire
+        transport.set_protocol(connection)
+        connection.connection_made(transport)
+        return connection
+
     def make_room(self) -> bool:
         """Whether one more fits, after the one that waits longest for its client was closed if need be.
 
         Whether that is idle or sends its request slowly makes no difference: one that just came must not give
         way to one that is slow.
         """
-        if len(self._connections) < self._limits.connections:
+        if len(self._connections) + len(self.opening) < self._limits.connections:
             return True
-        waiting = [one for one in self._own() if not one.busy and one.transport is not None]
+        waiting: list[Connection | Handshake] = [*self.opening]
+        waiting += [one for one in self._own() if not one.busy and one.transport is not None]
         if not waiting:
             return False
-        min(waiting, key=Connection.waits_since).force_close()
+        min(waiting, key=lambda one: one.waits_since()).give_way()
         return True
 
     async def stop(self, grace: float) -> None:
         """Close what is idle, let what was begun finish within `grace` seconds, cut the rest."""
         self.stopping = True
+        for handshake in tuple(self.opening):
+            handshake.give_way()
         for one in self._own():
             if one.busy:
                 one.close()  # after the answer
@@ -215,7 +251,10 @@ class LimitedServer(web.Server):
                     await self.answered.wait()
         if self._watch is not None:
             self._watch.cancel()
+        left = self._own()
         await self.shutdown(0.5)
+        for one in left:
+            one.drop()
 
     def _own(self) -> list[Connection]:
         return [one for one in self._connections if isinstance(one, Connection)]

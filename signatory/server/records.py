@@ -8,11 +8,12 @@ from typing import Any
 from signatory.crypto.curves import SigningVersion
 from signatory.errors import SignatoryError, UnavailableError, WatermarkError
 from signatory.observe.metrics import Metrics
+from signatory.policy.values import Client
 from signatory.server.answers import STATUSES, public_message
 from signatory.signer import PolicyError, Story
 from signatory.tezos.requests import SignRequest
 from signatory.watermark.rules import Mark, slot_of
-from signatory.watermark.store import IoObserver, WatermarkStore
+from signatory.watermark.store import IoObserver, Marks, WatermarkStore
 
 logger = logging.getLogger("signatory")
 
@@ -78,8 +79,30 @@ class Records:
         fields = _fields(story) | ({"hint": hint} if hint else {})
         logger.error("Error signing request: %s", text, extra={"fields": fields})
 
+    def unproved(self, story: Story, error: SignatoryError | TimeoutError) -> None:
+        """The proof of possession was not made."""
+        hint = getattr(error, "hint", None)
+        text = str(error) or type(error).__name__
+        fields = _fields(story) | ({"hint": hint} if hint else {})
+        logger.error("Error signing request: %s", text, extra={"fields": fields})
+
+    def explained(self, address: str, client: Client, *, allowed: bool) -> None:
+        """Somebody was told what the policy would decide. No metric: nothing was to be signed."""
+        fields = {"pkh": address, "client_pkh": client.key_hash, "user": client.user, "allowed": allowed}
+        told = {name: value for name, value in fields.items() if value is not None}
+        logger.info("Dry run", extra={"fields": told})
+
+    def unidentified(self, error: SignatoryError, client_ip: str) -> None:
+        """The signature of a client key is missing or not good."""
+        self.unauthenticated(STATUSES[error.kind], client_ip)
+        logger.error("%s", error, extra={"fields": {"client_ip": client_ip}})
+
     def unauthenticated(self, status: int, client_ip: str, method: str = "authentication") -> None:
         self._metrics.authentication_failures.child(str(status), method, client_ip).inc()
+
+    def login(self, status: int) -> None:
+        """A request to log in has its answer."""
+        self._metrics.logins.child(str(status)).inc()
 
     def answered(self, address: str, status: int, seconds: float) -> None:
         """A POST /keys request has its answer."""
@@ -95,6 +118,7 @@ class ObservedStore:
         self._store = store
         self._metrics = metrics
         self.backend = store.backend
+        self.table = store.table
         self.on_io: IoObserver = self._io
         store.on_io = self._io
         self._failure: tuple[float, str] | None = None
@@ -126,15 +150,24 @@ class ObservedStore:
         finally:
             self._metrics.watermark_duration.child(self.backend).observe(time.perf_counter() - began)
 
+    async def current(self, chain: str, pkh: str, kind: str) -> Mark | None:
+        return await self._store.current(chain, pkh, kind)
+
+    async def lift(self, marks: Marks) -> int:
+        return await self._store.lift(marks)
+
+    async def inspect(self) -> Marks:
+        return await self._store.inspect()
+
     async def close(self) -> None:
         await self._store.close()
 
     def _io(self, operation: str, seconds: float, error_type: str) -> None:
         result = "error" if error_type else "success"
-        self._metrics.watermark_io.child(self.backend, operation, "", result).inc()
-        self._metrics.watermark_io_latency.child(self.backend, operation, "").observe(seconds)
+        self._metrics.watermark_io.child(self.backend, operation, self.table, result).inc()
+        self._metrics.watermark_io_latency.child(self.backend, operation, self.table).observe(seconds)
         if error_type:
-            self._metrics.watermark_io_errors.child(self.backend, error_type, "", operation).inc()
+            self._metrics.watermark_io_errors.child(self.backend, error_type, self.table, operation).inc()
 
 
 def _tally(operations: tuple[str, ...]) -> dict[str, int]:

@@ -8,10 +8,12 @@ from urllib.parse import SplitResult, parse_qsl, unquote_to_bytes, urlsplit
 
 from aiohttp import web
 
+from signatory.errors import MalformedError
 from signatory.limits import Limits
 from signatory.server.connections import Connection, connection_of, new_request_id
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}")
+_DRY_RUN = re.compile(r"(?i)dry[\W_]*run")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 FROM_A_PAGE = "requests from web pages are refused"
@@ -36,10 +38,25 @@ class Target:
 
     def first(self, name: str) -> str | None:
         """The first value of a query parameter, None where there is none."""
-        if not self.query:
-            return None
-        pairs = parse_qsl(self.query, keep_blank_values=True, errors="replace")
-        return next((value for key, value in pairs if key == name), None)
+        return next(iter(self.all(name)), None)
+
+    def all(self, name: str) -> list[str]:
+        """Every value of a query parameter."""
+        return [value for key, value in self.pairs() if key == name]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Every name and value of the query."""
+        return parse_qsl(self.query, keep_blank_values=True, errors="replace") if self.query else []
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A request on its way to its route: where it goes, what stands in the path, and who logged in."""
+
+    request: web.BaseRequest
+    target: Target
+    argument: str = ""
+    user: str | None = None
 
 
 def parse_target(raw: str) -> Target:
@@ -87,6 +104,18 @@ def request_id(request: web.BaseRequest) -> str:
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given
     return new_request_id()
+
+
+def mentions_dry_run(target: Target) -> bool:
+    """Whether the query speaks of a dry run, in whatever spelling: such a request must never sign."""
+    return bool(target.query) and any(_DRY_RUN.search(name) for name, _ in target.pairs())
+
+
+def check_dry_run(target: Target) -> None:
+    """Raise MalformedError unless the query asks for a dry run in the one way there is."""
+    named = [pair for pair in target.pairs() if _DRY_RUN.search(pair[0])]
+    if named not in ([("dry_run", "1")], [("dry_run", "true")]):
+        raise MalformedError("dry_run takes 1 or true, once; nothing was signed")
 
 
 def source(request: web.BaseRequest) -> str:

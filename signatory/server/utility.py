@@ -1,4 +1,7 @@
-"""The utility listener: is the daemon ready, and what has it counted. Source: signatory-compat §1.8."""
+"""The utility listener: is the daemon ready, what has it counted, how did the last reload end.
+
+Source: signatory-compat §1.8; `/reload` is ours.
+"""
 
 import asyncio
 import gzip
@@ -13,11 +16,15 @@ from signatory.observe.metrics import Metrics
 from signatory.server import requests
 from signatory.server.answers import Answer, failure, json_answer, method_not_allowed, not_found
 from signatory.server.connections import connection_of
+from signatory.server.reloading import Reloading
 from signatory.server.requests import HttpError
 
 logger = logging.getLogger("signatory")
 
+HEALTHZ, METRICS, RELOAD = "/healthz", "/metrics", "/reload"
 EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
+
+_METHODS = {HEALTHZ: {"GET"}, METRICS: {"GET"}, RELOAD: {"GET", "POST"}}
 
 
 class Utility:
@@ -32,6 +39,7 @@ class Utility:
         stopping: Callable[[], bool],
         trouble: Callable[[], str],
         refuse_origin: bool,
+        reloading: Reloading,
     ) -> None:
         """`trouble` says why marks cannot be written; empty where they can."""
         self._trouble = trouble
@@ -40,6 +48,7 @@ class Utility:
         self._limits = limits
         self._stopping = stopping
         self._refuse_origin = refuse_origin
+        self._reloading = reloading
 
     async def __call__(self, request: web.BaseRequest) -> Answer:
         """One request."""
@@ -63,13 +72,16 @@ class Utility:
         if self._refuse_origin and requests.is_from_a_page(request):
             return failure(403, requests.FROM_A_PAGE)
         target = requests.parse_target(request.raw_path)
-        if target.path not in {"/healthz", "/metrics"}:
+        methods = _METHODS.get(target.path)
+        if methods is None:
             return not_found()
-        if request.method != "GET":
+        if request.method not in methods:
             return method_not_allowed()
-        if target.path == "/healthz":
-            return self._healthz(verbose=target.first("verbose") is not None)
-        return await self._metrics_page(request)
+        if target.path == RELOAD:
+            return await self._reloading.answer(request, requests.source(request))
+        if target.path == METRICS:
+            return await self._metrics_page(request)
+        return self._healthz(verbose=target.first("verbose") is not None)
 
     def _healthz(self, *, verbose: bool) -> Answer:
         """Ready when every configured vault is, marks can be written and the daemon is not stopping.

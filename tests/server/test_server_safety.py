@@ -11,7 +11,7 @@ from signatory.audit.sink import Intent
 from signatory.config.load import policy_of
 from signatory.crypto.curves import KeyType
 from signatory.errors import DeniedError, IntegrityError, SignatoryError, UnavailableError
-from signatory.hook import Question
+from signatory.hook.seam import Question
 from signatory.limits import Limits
 from signatory.vault import Call
 from signatory.watermark.file import FileStore
@@ -140,7 +140,7 @@ async def test_a_mark_that_cannot_be_written_is_counted_as_a_failed_write_and_no
 ) -> None:
     async with serving(watermark=FileStore(tmp_path)) as running:
         assert (await running.sign(TZ1, attestation(1))).status == 200
-        shutil.rmtree(tmp_path / "watermark_v2")
+        shutil.rmtree(tmp_path / "watermark_journal")
         assert (await running.sign(TZ1, attestation(2))).status == 503
         assert (await running.sign(TZ1, attestation(1, payload=1))).status == 409
         metrics = await running.metrics()

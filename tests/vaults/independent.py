@@ -43,8 +43,8 @@ def bls_version_1(public: bytes, message: bytes, signature: bytes) -> bool:
     return _pairs(public, public + message, AUG, signature)
 
 
-def proves(public: bytes, proof: bytes) -> bool:
-    return _pairs(public, public, POP_PROOF, proof)
+def proves(public: bytes, proof: bytes, over: bytes | None = None) -> bool:
+    return _pairs(public, public if over is None else over, POP_PROOF, proof)
 
 
 def _pairs(public: bytes, message: bytes, dst: bytes, signature: bytes) -> bool:

@@ -17,7 +17,7 @@ from signatory.crypto.curves import LENGTHS, KeyType, Purpose, SigningVersion, d
 from signatory.errors import MalformedError, NotFoundError
 from signatory.registry import load
 from signatory.tezos.keys import PublicKey
-from signatory.vault import Generator, Importer, Prover, Vault, VaultKey
+from signatory.vault import AggregateProver, Generator, Importer, Prover, Vault, VaultKey
 
 RIGS = {"file": ("file",), "mem": ("mem",), "nitro": ("nitro", "nitro and real processes")}
 """The rigs of each driver; a driver without one fails the suite."""
@@ -97,6 +97,24 @@ async def test_possession_is_proved_for_bls_and_refused_for_the_others(filled: F
     for family in set(keys) - {KeyType.BLS}:
         with pytest.raises(MalformedError, match="Proof of possession is not supported"):
             await vault.prove_possession(keys[family], CALL)
+
+
+async def test_possession_is_proved_over_another_public_key_where_the_vault_can(filled: Filled) -> None:
+    vault, keys = filled
+    if not isinstance(vault, AggregateProver):
+        assert vault.label == "NitroEnclave"  # its protocol has no such request
+        return
+    own = keys[KeyType.BLS].public_key.data
+    other = keypair.from_secret(KeyType.BLS, b"\x09" * 32).public
+    proof = await vault.prove_possession_of(keys[KeyType.BLS], other, CALL)
+    assert proves(own, proof, other)
+    assert not proves(own, proof)
+    for wrong in (b"", other[:-1], other + b"\0", b"\xc0" + bytes(47), b"x" * 48):
+        with pytest.raises(MalformedError):
+            await vault.prove_possession_of(keys[KeyType.BLS], wrong, CALL)
+    for family in set(keys) - {KeyType.BLS}:
+        with pytest.raises(MalformedError, match="Proof of possession is not supported"):
+            await vault.prove_possession_of(keys[family], other, CALL)
 
 
 async def test_the_list_is_stable_names_each_key_once_and_gives_its_purpose(filled: Filled) -> None:
