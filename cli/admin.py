@@ -7,6 +7,8 @@ from cli.commands_config import config
 from cli.commands_facts import list_operations, list_requests, version
 from cli.commands_import import import_key
 from cli.commands_keys import generate, list_keys
+from cli.commands_policy import policy
+from cli.commands_watermark import watermark
 from cli.options import HELP, global_options
 from cli.program import run
 
@@ -20,7 +22,18 @@ def program(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (bench, config, generate, import_key, list_keys, list_operations, list_requests, version):
+for command in (
+    bench,
+    config,
+    generate,
+    import_key,
+    list_keys,
+    list_operations,
+    list_requests,
+    policy,
+    version,
+    watermark,
+):
     program.add_command(command)
 program.add_command(version, "v")
 

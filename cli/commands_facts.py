@@ -8,7 +8,7 @@ import click
 
 from cli import provenance
 from cli.options import HELP, global_options
-from signatory.policy import OPERATION_KINDS, REQUEST_KINDS
+from signatory.policy.kinds import OPERATION_KINDS, REQUEST_KINDS
 
 DISTRIBUTION = "signatory-vault"
 

@@ -14,7 +14,7 @@ from cli.program import failed
 from signatory.config.load import Config, policy_of
 from signatory.crypto.curves import KeyType, default_purpose
 from signatory.errors import ConfigError, SignatoryError
-from signatory.policy import Policy
+from signatory.policy.values import Policy
 from signatory.vault import Generator, Registration, Vault, VaultKey
 
 logger = logging.getLogger(__name__)

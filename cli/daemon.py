@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import threading
 from pathlib import Path
 
 import click
@@ -13,13 +14,10 @@ from cli.commands_facts import version
 from cli.listing import block
 from cli.options import HELP, global_options, settings
 from cli.program import run
+from cli.watermarks import store_of
 from signatory.config.load import Config, policy_of
 from signatory.keyring import Keyring
-from signatory.server.daemon import Daemon
-from signatory.vault import Registration
-from signatory.watermark.file import FileStore
-from signatory.watermark.memory import MemoryStore
-from signatory.watermark.store import WatermarkStore
+from signatory.server.daemon import Daemon, pins_of
 
 logger = logging.getLogger(__name__)
 
@@ -68,20 +66,29 @@ def main() -> int:
 
 
 def _serve(*, list_keys: bool) -> None:
-    found = prepare.ready(settings())
+    given, early = settings(), threading.Event()
+    # From here on a hangup means a reload: one that comes while the file is read must not be lost.
+    signal.signal(signal.SIGHUP, lambda *_: early.set())
+    found = prepare.ready(given)
     with Terminal() as terminal:
-        registrations = prepare.registrations(found, settings(), terminal, serving=True)
-        asyncio.run(_run(found, registrations, terminal, list_keys=list_keys))
+        registrations = prepare.registrations(found, given, terminal, serving=True)
+        keyring = Keyring(registrations, pins=pins_of(found))
+        source = prepare.Rereading(given)
+        asyncio.run(_run(found, keyring, source, terminal, early, list_keys=list_keys))
 
 
 async def _run(
-    found: Config, registrations: list[Registration], terminal: Terminal, *, list_keys: bool
+    found: Config,
+    keyring: Keyring,
+    source: prepare.Rereading,
+    terminal: Terminal,
+    early: threading.Event,
+    *,
+    list_keys: bool,
 ) -> None:
-    pins = {key: entry.vault for key, entry in found.tezos.items() if entry and entry.vault}
-    keyring = Keyring(registrations, pins=pins)
-    daemon = Daemon(found, keyring, _watermark(found))
+    daemon = Daemon(found, keyring, store_of(found), source=source)
     try:
-        if await _started(daemon):
+        if await _started(daemon, early):
             if list_keys:
                 _log_keys(found, keyring)
             await daemon.run_until_stopped()
@@ -89,7 +96,7 @@ async def _run(
         terminal.close()  # a question that nobody answered must not hold the process
 
 
-async def _started(daemon: Daemon) -> bool:
+async def _started(daemon: Daemon, early: threading.Event) -> bool:
     """Start; False when SIGINT or SIGTERM came first. A signal after the start ends `run_until_stopped`."""
     loop = asyncio.get_running_loop()
     starting = loop.create_task(daemon.start())
@@ -100,16 +107,14 @@ async def _started(daemon: Daemon) -> bool:
 
     loop.add_signal_handler(signal.SIGINT, give_up)
     loop.add_signal_handler(signal.SIGTERM, give_up)
-    loop.add_signal_handler(signal.SIGHUP, logger.info, "Captured hangup, still starting")
+    loop.add_signal_handler(signal.SIGHUP, daemon.hangup)
+    if early.is_set():
+        daemon.hangup()
     try:
         await starting
     except asyncio.CancelledError:
         return False
     return True
-
-
-def _watermark(found: Config) -> WatermarkStore:
-    return MemoryStore() if found.watermark.driver == "mem" else FileStore(found.base_dir)
 
 
 def _log_keys(found: Config, keyring: Keyring) -> None:

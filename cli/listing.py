@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from signatory.policy import KeyPolicy, Policy
+from signatory.policy.values import KeyPolicy, Policy
 from signatory.vault import VaultKey
 
 COLUMN = 27

@@ -23,9 +23,14 @@ class Settings:
     config: str = DEFAULT_FILE
     """Path of the file; empty for none."""
     base_dir: str | None = None
-    log: str = "info"
+    log_level: str | None = None
+    """As given; it wins over the configuration's."""
     json_log: bool = False
     allow_unknown_keys: bool = False
+
+    def level(self, configured: str | None = None) -> str:
+        """How much is logged, where the configuration says `configured`."""
+        return self.log_level or configured or "info"
 
 
 def settings() -> Settings:
@@ -52,8 +57,9 @@ def global_options(command: Command) -> Command:
         click.option("--json-log", is_flag=True, help="Log in JSON.", **shared),
         click.option(
             "--log",
+            "log_level",
             type=click.Choice(LEVELS, case_sensitive=False),
-            help="Log level; `info` unless told.",
+            help="Log level; wins over `log.level:`, `info` unless told.",
             **shared,
         ),
         click.option(

@@ -32,10 +32,25 @@ def ready(settings: Settings) -> Config:
     """The configuration, with the log set up and the base folder proven writable. Raises ConfigError."""
     machine.check()
     found = load(settings)
-    log.configure(settings.log, as_json=settings.json_log)
+    log.configure(settings.level(found.log.level), as_json=settings.json_log)
     warn(found)
     config.prepare_base_dir(found)
     return found
+
+
+class Rereading:
+    """The configuration of a daemon that runs, by the options that it was started with: a reload's source."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def read(self) -> Config:
+        """As `load`."""
+        return load(self._settings)
+
+    def taken(self, config: Config) -> None:
+        """The log follows."""
+        log.set_level(self._settings.level(config.log.level))
 
 
 def warn(found: Config) -> None:

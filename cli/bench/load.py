@@ -1,7 +1,9 @@
 """A load of keep-alive clients, each with one request under way at a time, over raw asyncio transports."""
 
 import asyncio
+import itertools
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from signatory.errors import UnavailableError
@@ -29,10 +31,10 @@ class _Tally:
 
 
 class _Client(asyncio.Protocol):
-    """Sends the same request again as soon as its answer is whole, until the time is over."""
+    """Sends its next request as soon as its answer is whole, until the time is over."""
 
-    def __init__(self, request: bytes, tally: _Tally) -> None:
-        self._request, self._tally = request, tally
+    def __init__(self, requests: Iterator[bytes], tally: _Tally) -> None:
+        self._requests, self._tally = requests, tally
         self._buffer = b""
         self._sent = 0.0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -42,9 +44,10 @@ class _Client(asyncio.Protocol):
         self._send()
 
     def _send(self) -> None:
+        request = next(self._requests)
         self._sent = time.perf_counter()
         assert isinstance(self._transport, asyncio.Transport)  # noqa: S101 - what TCP gives
-        self._transport.write(self._request)
+        self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -83,7 +86,15 @@ def sign_request(address: str, key_id: str, message: bytes) -> bytes:
 
 
 async def measure(address: str, request: bytes, clients: int, seconds: float) -> Measured:
-    """Load `address` (host:port) with `clients` connections for `seconds`.
+    """Load `address` (host:port) with `clients` connections for `seconds`, all with the same request.
+
+    Raises UnavailableError when nothing answers.
+    """
+    return await measure_each(address, [itertools.repeat(request)] * clients, seconds)
+
+
+async def measure_each(address: str, requests: Sequence[Iterator[bytes]], seconds: float) -> Measured:
+    """Load `address` for `seconds` with a connection for each iterator, which sends what that brings.
 
     Raises UnavailableError when nothing answers.
     """
@@ -93,8 +104,8 @@ async def measure(address: str, request: bytes, clients: int, seconds: float) ->
     tally = _Tally(start + seconds)
     try:
         pairs = [
-            await loop.create_connection(lambda: _Client(request, tally), host, int(port))
-            for _ in range(clients)
+            await loop.create_connection(lambda mine=mine: _Client(mine, tally), host, int(port))  # type: ignore[misc]  # a default binds each
+            for mine in requests
         ]
     except OSError as error:
         raise UnavailableError(f"nothing answers at {address}: {error.strerror}") from error
@@ -104,7 +115,7 @@ async def measure(address: str, request: bytes, clients: int, seconds: float) ->
     if not ordered:
         raise UnavailableError(f"{address} closed every connection without an answer")
     return Measured(
-        clients=clients,
+        clients=len(requests),
         rate=len(ordered) / elapsed,
         p50=1000 * ordered[len(ordered) // 2],
         p99=1000 * ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)],

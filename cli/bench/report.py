@@ -7,6 +7,11 @@ _HEAD = """\
 |---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"""
 
 
+_MARKS = """\
+| attestations: clients | in files per second | p50 | p99 ms | in memory | p50 | p99 | of memory | not 200 |
+|---:|---:|---:|---:|---:|---:|---:|---:|---:|"""
+
+
 def markdown(report: Report) -> str:
     """The whole report as Markdown tables."""
     lines = [
@@ -23,6 +28,30 @@ def markdown(report: Report) -> str:
         )
     lines += ["", "| at the vault seam | sign per second | verify per second |", "|---|---:|---:|"]
     lines += [f"| {name} | {two['sign']:,.0f} | {two['verify']:,.0f} |" for name, two in report.seam.items()]
+    lines += _marks(report)
     lines += ["", "| fact | value |", "|---|---:|"]
     lines += [f"| {name.replace('_', ' ')} | {value:.2f} |" for name, value in report.facts.items()]
     return "\n".join(lines) + "\n"
+
+
+def _marks(report: Report) -> list[str]:
+    found = report.marks
+    lines = ["", _MARKS]
+    for clients, memory, file in found.http:
+        failed = memory.failed + file.failed
+        lines.append(
+            f"| {clients} | {file.rate:,.0f} | {file.p50:.2f} | {file.p99:.2f} | {memory.rate:,.0f} "
+            f"| {memory.p50:.2f} | {memory.p99:.2f} | {file.rate / memory.rate:.2f} | {failed} |"
+        )
+    return [
+        *lines,
+        "",
+        "| watermarks in files, at the store | value |",
+        "|---|---:|",
+        f"| one sync of the slowed disk, ms | {1000 * found.sync:.2f} |",
+        f"| marks per second, one task: one sync each | {found.alone_per_second:,.0f} |",
+        f"| marks per second, 64 tasks on 64 keys | {found.together_per_second:,.0f} |",
+        f"| that many times one sync each | {found.gain:.1f} |",
+        f"| their p99, in syncs | {found.syncs_p99:.2f} |",
+        f"| decode and judge one transaction, µs | {1e6 * found.judged:.1f} |",
+    ]

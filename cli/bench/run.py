@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cli.bench import servers
+from cli.bench import marks, servers
 from cli.bench.load import Measured, measure, sign_request
+from cli.bench.marks import Marks
 from signatory.crypto.curves import KeyType
 from signatory.crypto.keypair import KeyPair, Verifier
 
@@ -49,6 +50,7 @@ class Report:
     rounds: int
     rows: list[Row] = field(default_factory=list)
     seam: dict[str, dict[str, float]] = field(default_factory=dict)
+    marks: Marks = field(default_factory=Marks)
     facts: dict[str, float] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -114,12 +116,18 @@ async def bench(
                     report.facts[f"{driver}_{log}_resident_megabytes"] = servers.resident_megabytes(
                         server.pid
                     )
+            progress("watermarks over HTTP, in memory and in files")
+            await marks.over_http(folder / "marks", clients, seconds, rounds, report.marks, server_core)
             # Daemon and enclave are two processes: with the load they share the whole machine.
             os.sched_setaffinity(0, everywhere)
             servers.pin(yardstick.pid, everywhere)
             async with servers.laptop(folder / "laptop") as server:
                 await run.ladder("nitro vault (unix socket)", server)
                 await run.families("nitro vault (unix socket)", server)
+    progress("watermarks at the store")
+    with tempfile.TemporaryDirectory(prefix="signatory-bench-") as name:
+        await marks.at_the_store(Path(name), seconds, report.marks)
+    report.marks.judged = marks.judging(MESSAGE, seconds / 4)
     progress("the vault seam")
     report.seam = {key.value: _seam(pair, seconds / 4) for key, pair in keys.items()}
     return report

@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,12 +67,23 @@ async def bare() -> AsyncIterator[Server]:
 
 
 @contextlib.asynccontextmanager
-async def daemon(folder: Path, driver: str, log: str, keys: dict[KeyType, KeyPair]) -> AsyncIterator[Server]:
-    """`signatory serve` over the `mem` or the `file` vault, with policy and metrics on."""
+async def daemon(
+    folder: Path,
+    driver: str,
+    log: str,
+    keys: dict[KeyType, KeyPair],
+    *,
+    watermark: str = "mem",
+    bakers: Sequence[KeyPair] = (),
+) -> AsyncIterator[Server]:
+    """`signatory serve` over the `mem` or the `file` vault, with policy and metrics on.
+
+    `keys` may sign transactions, `bakers` attestations.
+    """
     private_folder(folder)
-    pairs = {key: keys[key] for key in HTTP_TYPES}
+    pairs = {key: keys[key] for key in HTTP_TYPES if key in keys}
     address, utility = (f"127.0.0.1:{port}" for port in _free_ports(2))
-    texts = [tezos_secrets.text(pair) for pair in pairs.values()]
+    texts = [tezos_secrets.text(pair) for pair in (*pairs.values(), *bakers)]
     config: Any = texts
     if driver == "file":
         rows = [{"name": f"key{row}", "value": f"unencrypted:{text}"} for row, text in enumerate(texts)]
@@ -83,8 +94,9 @@ async def daemon(folder: Path, driver: str, log: str, keys: dict[KeyType, KeyPai
         "base_dir": str(folder / "base"),
         "server": {"address": address, "utility_address": utility},
         "vaults": {"bench": {"driver": driver, "config": config}},
-        "watermark": {"driver": "mem"},
-        "tezos": {pkh: {"allow": {"generic": ["transaction"]}} for pkh in ids.values()},
+        "watermark": {"driver": watermark},
+        "tezos": {pkh: {"allow": {"generic": ["transaction"]}} for pkh in ids.values()}
+        | {PublicKey(pair.type, pair.public).id: {"allow": {"attestation": None}} for pair in bakers},
     }
     path = folder / "signatory.yaml"
     replace_durably(path, yaml.safe_dump(document).encode())

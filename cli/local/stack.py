@@ -26,7 +26,7 @@ from cli.local.processes import START_TIMEOUT, Children
 from cli.local.stack_keys import ensure_keys
 from cli.local.stack_report import Result, table
 from cli.program import failed
-from signatory.config.models import LOOPBACK, HostPort
+from signatory.config.section import LOOPBACK, HostPort
 from signatory.errors import ConfigError, DeniedError, SignatoryError, UnavailableError
 from signatory.files import locked
 

@@ -20,7 +20,7 @@ from signatory.errors import ConfigError
 from signatory.files import replace_durably
 from signatory.nitro import keypolicy
 from signatory.nitro.sigv4 import AccessKey
-from signatory.policy import BALLOTS, OPERATION_KINDS, REQUEST_KINDS
+from signatory.policy.kinds import BALLOTS, OPERATION_KINDS, REQUEST_KINDS
 
 REGION = "xx-laptop-1"
 ACCOUNT = "000000000000"

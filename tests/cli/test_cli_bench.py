@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from cli.bench import servers
+from cli.bench import marks, servers
 from cli.bench.load import measure, sign_request
 from cli.bench.run import MESSAGE
 from signatory.crypto.curves import KeyType
@@ -60,3 +61,22 @@ def test_a_whole_run_writes_its_figures_as_json(tmp_path: Path) -> None:
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert {row["name"] for row in figures["rows"]} >= {"mem vault, log=warn", "nitro vault (unix socket)"}
     assert not any(row["measured"]["failed"] for row in figures["rows"])
+
+
+async def test_the_loads_over_marks_are_attestations_that_rise_and_all_are_signed(tmp_path: Path) -> None:
+    found = marks.Marks()
+    await marks.over_http(tmp_path / "http", [2], 0.05, 1, found, os.sched_getaffinity(0))
+
+    ((clients, memory, file),) = found.http
+    assert (clients, memory.failed, file.failed) == (2, 0, 0)
+    assert list((tmp_path / "http" / "file" / "base" / "watermark_v2").glob("Net*.json"))
+    assert not (tmp_path / "http" / "mem" / "base" / "watermark_v2").exists()
+
+
+async def test_the_loads_at_the_store_fill_every_figure(tmp_path: Path) -> None:
+    found = marks.Marks()
+    await marks.at_the_store(tmp_path, 0.1, found)
+
+    assert found.sync >= marks.SYNC
+    assert min(found.alone_per_second, found.together_per_second, found.together_p99, found.gain) > 0
+    assert list((tmp_path / "watermark_v2").glob("Net*.json"))

@@ -17,6 +17,7 @@ import pytest
 
 HASH = "tz1KqTpEZ7Yob7QbPE4Hy4Wo8fHG8LhKxZSx"
 PUBLIC = "edpkuBknW28nW72KG6RoHtYW7p12T6GKc7nAbwYX5m8Wd9sDVC9yav"
+TRANSACTION = b'"03%s6c%se807b960e852ac02c096b1020000%s00"' % (b"0" * 64, b"0" * 42, b"07" * 20)
 READY = "Utility HTTP server is listening"
 
 
@@ -28,11 +29,12 @@ def free_port() -> int:
 class Daemon:
     """The process, its ports, and its log so far."""
 
-    def __init__(self, folder: Path, *words: str) -> None:
+    def __init__(self, folder: Path, *words: str, server: str = "") -> None:
         self.port, self.utility = free_port(), free_port()
         file = folder / "signatory.yaml"
         listen = (
-            f"server: {{address: '127.0.0.1:{self.port}', utility_address: '127.0.0.1:{self.utility}'}}\n"
+            f"server: {{address: '127.0.0.1:{self.port}', utility_address: '127.0.0.1:{self.utility}'"
+            f"{server}}}\n"
         )
         file.write_text(file.read_text() + listen)
         self.log: list[str] = []
@@ -50,11 +52,20 @@ class Daemon:
                 return
         pytest.fail("it ended: " + "".join(self.log))
 
-    def get(self, port: int, path: str) -> tuple[int, bytes]:
+    def get(self, port: int, path: str, method: str = "GET", body: bytes | None = None) -> tuple[int, bytes]:
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
-            connection.request("GET", path)
+            connection.request(method, path, body)
             answer = connection.getresponse()
             return answer.status, answer.read()
+
+    def sign(self) -> int:
+        """The status for a payment."""
+        return self.get(self.port, f"/keys/{HASH}", "POST", TRANSACTION)[0]
+
+    def hangup(self, until: str) -> None:
+        """SIGHUP, and wait for a line."""
+        self.process.send_signal(signal.SIGHUP)
+        self.wait_for(until)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
@@ -65,8 +76,8 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *words: str) -> Iterator[Daemon]:
-    daemon = Daemon(folder, *words)
+def serving(folder: Path, *words: str, server: str = "") -> Iterator[Daemon]:
+    daemon = Daemon(folder, *words, server=server)
     try:
         yield daemon
     finally:
@@ -130,6 +141,71 @@ def test_a_signal_while_a_vault_is_still_opening_ends_it_with_0(folder: Path, nu
     assert "Shutting down" in "".join(daemon.log)
 
 
+def test_a_hangup_reads_the_file_again_and_a_bad_one_changes_nothing(folder: Path) -> None:
+    file = folder / "signatory.yaml"
+    with serving(folder, "serve") as daemon:
+        daemon.wait_for(READY)
+        assert daemon.sign() == 200
+        good = file.read_text()
+        file.write_text(good.replace("transaction, reveal", "reveal") + "log: {level: debug}\n")
+        daemon.hangup(f'msg="Reloaded, changed: log.level, tezos.{HASH}"')
+        assert daemon.sign() == 403
+        assert daemon.get(daemon.port, f"/keys/{HASH}")[0] == 200
+        daemon.wait_for("level=debug")
+        file.write_text("tezos: [\n" + good)
+        daemon.hangup("Not reloaded, the configuration in force stays: ")
+        assert daemon.sign() == 403
+        file.write_text(good.replace("driver: mem", "driver: mum"))
+        daemon.hangup("there is no driver `mum`")
+        file.write_text(good.replace("m: {driver: mem", "renamed: {driver: mem"))
+        daemon.hangup('msg="Changed, but needs a restart: vaults.')
+        assert daemon.sign() == 200
+        file.unlink()
+        daemon.hangup("cannot read the configuration signatory.yaml: No such file")
+        assert daemon.sign() == 200
+        assert daemon.stop() == 0
+
+
+def test_the_log_level_of_the_command_line_wins_over_that_of_the_file(folder: Path) -> None:
+    file = folder / "signatory.yaml"
+    file.write_text(file.read_text() + "log: {level: error}\n")
+    with serving(folder, "serve", "--log", "info") as daemon:
+        daemon.wait_for(READY)
+        file.write_text(file.read_text().replace("level: error", "level: debug"))
+        daemon.hangup("Reloaded, changed: log.level")
+        assert daemon.get(daemon.port, f"/keys/{HASH}")[0] == 200
+        assert daemon.stop() == 0
+    assert not [line for line in daemon.log if "level=debug" in line]
+
+
+def test_a_reload_by_http_is_for_who_enabled_it(folder: Path) -> None:
+    file = folder / "signatory.yaml"
+    with serving(folder, "serve") as daemon:
+        daemon.wait_for(READY)
+        assert daemon.get(daemon.utility, "/reload", "POST")[0] == 403
+        assert daemon.stop() == 0
+    file.write_text(file.read_text().split("server:")[0])
+    with serving(folder, "serve", server=", reload: true") as daemon:
+        daemon.wait_for(READY)
+        assert daemon.get(daemon.utility, "/reload", "POST")[0] == 202
+        daemon.wait_for("Reloaded, changed: nothing")
+        while (told := json.loads(daemon.get(daemon.port, "/reload")[1]))["state"] != "idle":
+            pass
+        assert told["last"]["outcome"] == "done"
+        assert daemon.get(daemon.port, "/reload", "POST")[0] == 202
+        assert daemon.stop() == 0
+
+
+def test_hangups_while_it_starts_are_harmless(folder: Path) -> None:
+    with serving(folder, "serve") as daemon:
+        daemon.wait_for("Initializing watermark")
+        for _ in range(20):
+            daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_for("Reloaded, changed: nothing")
+        assert daemon.sign() == 200
+        assert daemon.stop() == 0
+
+
 def test_an_address_that_is_taken_is_said_and_the_code_is_1(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
@@ -142,7 +218,7 @@ def test_an_address_that_is_taken_is_said_and_the_code_is_1(folder: Path) -> Non
             cwd=folder, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
     assert done.returncode == 1
-    assert f"Error: listen tcp 127.0.0.1:{port}: bind: address already in use" in done.stderr
+    assert f"Error: listen tcp 127.0.0.1:{port}: bind: address already in use\n" in done.stderr
 
 
 def test_only_serve_takes_the_watermark(folder: Path, run: Any) -> None:
