@@ -46,7 +46,7 @@ TREE_SEAM = """
 import asyncio, sys
 from pathlib import Path
 from cli.local.stack import Plan, run
-from signatory.config.models import HostPort
+from signatory.config.section import HostPort
 from signatory.errors import SignatoryError
 anywhere = HostPort("127.0.0.1", 0)
 try:
