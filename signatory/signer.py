@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import hashlib
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol
@@ -13,10 +11,18 @@ from weakref import WeakValueDictionary
 from signatory.audit.sink import AuditSink, Intent
 from signatory.crypto.curves import KeyType, Purpose, SigningVersion
 from signatory.crypto.keypair import check_version, verify_possession
-from signatory.errors import DeniedError, IntegrityError, MalformedError, NotFoundError, SignatoryError
+from signatory.errors import (
+    DeniedError,
+    IntegrityError,
+    MalformedError,
+    NotFoundError,
+    SignatoryError,
+    WatermarkError,
+)
 from signatory.hook.seam import Hook, Question
 from signatory.keyring import NOT_FOUND, Entry, Keyring
-from signatory.policy.counters import NOTHING_PASSED, Window, level_step
+from signatory.pace import Pace
+from signatory.policy.counters import level_step
 from signatory.policy.rules import admitted, evaluate
 from signatory.policy.values import NO_LIMITS, Client, Decision, Outcome, Policy
 from signatory.tezos import requests
@@ -55,6 +61,8 @@ class Story:
     log_payload: bool = False
     stage: str = "policy"
     """How far it came: `policy`, `hook`, `lock`, `watermark`, `vault`."""
+    counted_at: float | None = None
+    """When it was counted towards the rate of its key; None where there is no rate."""
     requested_at: float = 0.0
     """For the observer: when every check but the watermark had passed."""
 
@@ -86,7 +94,7 @@ class Signer:
         hook: Hook,
         audit: AuditSink,
         observer: SignObserver,
-        clock: Callable[[], float] = time.monotonic,
+        pace: Pace | None = None,
     ) -> None:
         self._keyring = keyring
         self._policy = policy
@@ -94,8 +102,7 @@ class Signer:
         self._hook = hook
         self._audit = audit
         self._observer = observer
-        self._clock = clock
-        self._windows: dict[str, Window] = {}
+        self._pace = pace or Pace()
         self._locks: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def sign(self, story: Story) -> Signature:
@@ -128,6 +135,8 @@ class Signer:
         entry = story.entry = await self.key(story.address)
         _check_provable(policy, story, entry, aggregate)
         await self._ask_hook(story, None)
+        story.stage = "vault"
+        entry = story.entry = await self.key(story.address)
         if self._policy.current is not policy:
             _must(admitted(self._policy.current, story.address, story.client))
             _check_provable(self._policy.current, story, entry, aggregate)
@@ -163,9 +172,8 @@ class Signer:
         if limits.max_level_step is not None and request.chain_id is not None:
             mark = await self._watermark.current(request.chain_id, story.address, request.kind)
             _must_pass(level_step(limits, mark.level if mark else None, request.level))
-        passed, window = self._windows.get(story.address, NOTHING_PASSED).take(limits, self._clock())
-        _must_pass(passed)
-        self._windows[story.address] = window
+        outcome, story.counted_at = self._pace.take(story.address, limits)
+        _must_pass(outcome)
 
     async def _ask_hook(self, story: Story, message: bytes | None) -> None:
         story.stage = "hook"
@@ -179,7 +187,11 @@ class Signer:
             if chain is None or level is None or level_round is None:
                 raise MalformedError(f"a {request.kind} without chain, level and round")
             mark = Mark(level, level_round, _digest(story.message))
-            await self._watermark.advance(chain, story.address, request.kind, mark)
+            try:
+                await self._watermark.advance(chain, story.address, request.kind, mark)
+            except WatermarkError:
+                self._pace.give_back(story.address, story.counted_at)
+                raise
         story.stage = "vault"
 
     def _lock(

@@ -49,5 +49,12 @@ class Window:
         text = f"more than {rate} requests within {seconds:g} s are not allowed"
         return Outcome(RATE, Verdict.REFUSED, text, "rate"), Window(kept)
 
+    def without(self, stamp: float) -> "Window":
+        """The window after what passed at `stamp` came to nothing."""
+        at = bisect_right(self.passed, stamp) - 1
+        if at < 0 or self.passed[at] != stamp:
+            return self
+        return Window(self.passed[:at] + self.passed[at + 1 :])
+
 
 NOTHING_PASSED = Window()

@@ -71,10 +71,12 @@ def explain(policy: Policy, pkh: str, message: bytes, version: SigningVersion, c
     key = policy.keys.get(pkh)
     trailing = key is not None and key.allow_trailing_bytes
     request = requests.parse(message, version, allow_trailing=trailing)
-    check_version(PublicKeyHash.parse(pkh).type, version)
+    grammar = _grammar(message, version, allow_trailing=trailing)
+    if not grammar.refused:  # to the signer, whether the grammars agree comes first
+        check_version(PublicKeyHash.parse(pkh).type, version)
     found = (
         *admission(policy, pkh, client),
-        _grammar(message, version, allow_trailing=trailing),
+        grammar,
         *judgement(policy, pkh, request, client),
         *afterwards(policy, pkh, request),
     )

@@ -81,6 +81,8 @@ class Records:
 
     def unproved(self, story: Story, error: SignatoryError | TimeoutError) -> None:
         """The proof of possession was not made."""
+        if story.stage == "hook":
+            self._metrics.policy_violations.child("policy_hook", story.address, "request").inc()
         hint = getattr(error, "hint", None)
         text = str(error) or type(error).__name__
         fields = _fields(story) | ({"hint": hint} if hint else {})

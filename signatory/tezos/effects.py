@@ -38,6 +38,9 @@ class Effect(NamedTuple):
 
 NOTHING = Effect()
 
+MAX_WHITELIST = 4090
+"""Bytes of the key hashes that may commit to a rollup: 4,096 less two, and less the length before them."""
+
 Read = Callable[[Reader], Effect]
 """Reads what follows the manager fields of one operation, and says what it does."""
 
@@ -104,7 +107,10 @@ def smart_rollup_originate(reader: Reader) -> Effect:
         field(reader)
     members = []
     if reader.boolean():
-        outer = reader.enter(reader.u32())
+        length = reader.u32()
+        if length > MAX_WHITELIST:
+            raise MalformedError(f"the whitelist is {length} bytes long, at most {MAX_WHITELIST} are allowed")
+        outer = reader.enter(length)
         while reader.at < reader.end:
             members.append(implicit(reader))
         reader.leave(outer)
@@ -133,6 +139,7 @@ def zk_rollup_publish(reader: Reader) -> Effect:
     receivers = [zk_rollup(reader)]
     outer = reader.enter(reader.u32())
     while reader.at < reader.end:
+        reader.count()
         for field in _ZK_HEAD:
             field(reader)
         receivers += (implicit(reader), zk_rollup(reader))

@@ -130,6 +130,7 @@ def each(*fields: Field) -> Field:
     def read(reader: Reader) -> None:
         outer = reader.enter(reader.u32())
         while reader.at < reader.end:
+            reader.count()
             for field in fields:
                 field(reader)
         reader.leave(outer)

@@ -4,7 +4,20 @@ Source: Octez data-encoding; error texts are Signatory's (gotez). Numbers are bi
 passed over is not built. Every method raises MalformedError when the bytes end too early.
 """
 
+import re
+
 from signatory.errors import MalformedError
+
+MAX_ITEMS = 50_000
+"""Nodes of Micheline and elements of lists in one request, together.
+
+The protocol stops at as many nodes; the 32 KiB that a network takes hold some 16,000 of the smallest.
+"""
+
+
+def too_many() -> MalformedError:
+    """The error for more than MAX_ITEMS."""
+    return MalformedError(f"the request has more than {MAX_ITEMS} nodes and list elements")
 
 
 def too_short(expected: int, had: int) -> MalformedError:
@@ -25,19 +38,23 @@ def trailing(count: int) -> MalformedError:
 MAX_NATURAL = 10
 """Bytes of a natural number that is read as a value: 70 bits, as Octez takes for amounts, fees and gas."""
 
+_LAST_OF_NUMBER = re.compile(b"[\x00-\x7f]")
+
 
 class Reader:
     """The cursor: `at` is the next byte, `end` is where the innermost value must end.
 
-    `max_key_tag` is the highest tag of a key family that the grammar knows: 3 up to tz4, 4 with tz5.
+    `max_key_tag` is the highest tag of a key family that the grammar knows: 3 up to tz4, 4 with tz5. `items`
+    counts what MAX_ITEMS bounds.
     """
 
-    __slots__ = ("at", "data", "end", "max_key_tag")
+    __slots__ = ("at", "data", "end", "items", "max_key_tag")
 
     def __init__(self, data: bytes, *, max_key_tag: int = 4) -> None:
         self.data = data
         self.at = 0
         self.end = len(data)
+        self.items = 0
         self.max_key_tag = max_key_tag
 
     def skip(self, count: int) -> None:
@@ -90,19 +107,15 @@ class Reader:
 
         A last group of zeros is no shortest form and is refused, as in data-encoding.
         """
-        data, start, end = self.data, self.at, self.end
-        at = start
-        while at < end:
-            byte = data[at]
-            at += 1
-            if byte < 0x80:
-                if byte == 0 and at - start > 1:
-                    raise MalformedError("gotez: (bigint) the number has leading zeros")
-                self.at = at
-                return
-        raise MalformedError(
-            f"gotez: (bigint) buffer is too short, at least {at - start + 1} byte(s) were expected"
-        )
+        start, end = self.at, self.end
+        last = _LAST_OF_NUMBER.search(self.data, start, end)
+        if last is None:
+            raise MalformedError(
+                f"gotez: (bigint) buffer is too short, at least {end - start + 1} byte(s) were expected"
+            )
+        self.at = last.end()
+        if self.data[self.at - 1] == 0 and self.at - start > 1:
+            raise MalformedError("gotez: (bigint) the number has leading zeros")
 
     def integer(self) -> None:
         """Pass over an integer of any size: the same, but bit 6 of the first byte is the sign.
@@ -130,6 +143,12 @@ class Reader:
             value |= (byte & 0x7F) << shift
             shift += 7
         return value
+
+    def count(self) -> None:
+        """Note one more element of a list. Raises MalformedError above MAX_ITEMS."""
+        self.items += 1
+        if self.items > MAX_ITEMS:
+            raise too_many()
 
     def dynamic(self) -> None:
         """Pass over bytes that are preceded by their length."""

@@ -112,3 +112,16 @@ def test_a_level_may_lie_so_far_above_the_mark(
 
 def test_without_a_step_every_level_passes() -> None:
     assert level_step(KeyLimits(), 1, 2**31 - 1).verdict is Verdict.UNSET
+
+
+def test_what_is_given_back_makes_room_for_exactly_one_more() -> None:
+    limits = KeyLimits(rate=2, rate_seconds=60)
+    _, first = NOTHING_PASSED.take(limits, 1.0)
+    _, both = first.take(limits, 2.0)
+    assert both.take(limits, 3.0)[0].refused
+
+    after = both.without(1.0)
+    assert after.passed == (2.0,)
+    again, full = after.take(limits, 3.0)
+    assert (again.refused, full.take(limits, 4.0)[0].refused) == (False, True)
+    assert both.without(1.5) == both

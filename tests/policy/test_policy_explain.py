@@ -17,13 +17,14 @@ from policy_samples import (
 )
 from policy_samples import KEY as TZ1
 
-from signatory.crypto.curves import SigningVersion
+from signatory.crypto.curves import KeyType, SigningVersion
 from signatory.errors import MalformedError
 from signatory.policy import explain as module
 from signatory.policy.explain import Explanation, explain
 from signatory.policy.rules import evaluate
 from signatory.policy.values import Client, KeyPolicy, Policy
 from signatory.tezos import requests
+from signatory.tezos.keys import PublicKeyHash
 
 TZ4 = "tz4XXtsYav3fZz2FSDa7hcx4F8sh8SaDWNME"
 NOBODY = Client("192.0.2.1")
@@ -110,6 +111,16 @@ def test_the_version_is_told_and_one_that_the_key_cannot_sign_with_is_malformed(
     if version == 0:
         with pytest.raises(MalformedError, match="SigningVersion0 is not supported"):
             asked(block(1), BLOCKS, SigningVersion.V0, TZ4)
+
+
+def test_two_readings_are_told_before_a_version_that_the_key_cannot_sign_with_as_to_the_signer() -> None:
+    tz5 = PublicKeyHash(KeyType.MLDSA44, b"\xa5" * 20).text
+    attestation = b"\x17" + bytes(2) + bytes(8) + bytes(32) + b"\x05"
+    message = b"\x13" + bytes(4) + bytes(32) + attestation
+    found = asked(message, KeyPolicy(), SigningVersion.V1, tz5)
+    assert (found.allowed, found.decision.rule) == (False, "version")
+    with pytest.raises(MalformedError):
+        asked(message.replace(b"\x17", b"\x15", 1)[:-1], KeyPolicy(), SigningVersion.V1, tz5)
 
 
 def test_a_request_that_reads_otherwise_in_the_other_grammar_is_refused_as_the_signer_does(

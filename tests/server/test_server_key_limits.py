@@ -3,9 +3,12 @@
 import asyncio
 
 import pytest
-from serving import CHAIN_BYTES, PAIRS, TRANSACTION, TZ1, TZ4, ScriptedVault, attestation, serving
+from serving import CHAIN_BYTES, PAIRS, TRANSACTION, TZ1, TZ2, TZ4, ScriptedVault, attestation, serving
 
+from signatory.hook.seam import Question
+from signatory.vault import Call
 from signatory.watermark.memory import MemoryStore
+from signatory.watermark.rules import Mark
 
 OTHER = bytes.fromhex("6c" + "00" * 21 + "e807b960e852ac02c096b102" + "0000" + "07" * 20 + "00")
 """The operation of TRANSACTION again: a fee of 1,000 mutez, an amount of 5,000,000."""
@@ -111,3 +114,68 @@ async def test_the_chain_is_part_of_the_mark_that_the_step_counts_from() -> None
         statuses = [(await running.sign(TZ1, one)).status for one in (attestation(5), elsewhere)]
 
     assert statuses == [200, 200]
+
+
+async def test_what_the_mark_refuses_does_not_count_towards_the_rate() -> None:
+    async with serving(tezos=limited("{rate: {requests: 2, seconds: 3600}}")) as running:
+        messages = [attestation(5), *(attestation(5, payload=one) for one in (1, 2, 3)), attestation(6)]
+        statuses = [(await running.sign(TZ1, one)).status for one in messages]
+        last = await running.sign(TZ1, attestation(7))
+
+    assert statuses == [200, 409, 409, 409, 200]
+    assert last.status == 403
+
+
+class Crowded(MemoryStore):
+    """Remembers who was inside `advance` together, and lets nobody out before the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside: list[str] = []
+        self.most: list[str] = []
+        self.gate = asyncio.Event()
+
+    async def advance(self, chain: str, pkh: str, kind: str, mark: Mark) -> None:
+        self.inside.append(pkh)
+        self.most = max(self.most, self.inside[:], key=len)
+        await self.gate.wait()
+        try:
+            await super().advance(chain, pkh, kind, mark)
+        finally:
+            self.inside.remove(pkh)
+
+
+class Counting:
+    """A hook that says when so many were asked; whoever it allows goes on to the lock at once."""
+
+    def __init__(self, many: int) -> None:
+        self.left = many
+        self.all_asked = asyncio.Event()
+
+    async def ask(self, question: Question, call: Call) -> None:  # noqa: ARG002 - the seam's shape
+        self.left -= 1
+        if not self.left:
+            self.all_asked.set()
+
+
+async def test_both_forms_of_an_attestation_wait_for_one_lock_and_other_keys_do_not() -> None:
+    store, hook = Crowded(), Counting(5)
+    async with serving(watermark=store, hook=hook) as running:
+        forms = [attestation(5), attestation(5, dal=True), attestation(6), attestation(6, dal=True)]
+        asking = [asyncio.create_task(running.sign(TZ1, one)) for one in forms]
+        asking.append(asyncio.create_task(running.sign(TZ2, attestation(5))))
+        await hook.all_asked.wait()
+        await asyncio.sleep(0)
+        store.gate.set()
+        await asyncio.gather(*asking)
+
+    assert sorted(store.most) == sorted([TZ1, TZ2])
+
+
+async def test_a_refused_limit_is_no_requested_signature_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="signatory")
+    async with serving(tezos=limited("{rate: {requests: 1, seconds: 3600}}")) as running:
+        for _ in range(2):
+            await running.sign(TZ1, TRANSACTION)
+
+    assert [record.message for record in caplog.records].count("Requesting signing operation") == 1

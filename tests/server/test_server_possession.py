@@ -8,6 +8,7 @@ from serving import PAIRS, TZ1, TZ4, Reply, Running, ScriptedVault, serving, set
 from signatory.config.load import policy_of
 from signatory.crypto import keypair
 from signatory.crypto.curves import KeyType
+from signatory.errors import DeniedError, SignatoryError
 from signatory.hook.seam import Question
 from signatory.tezos.keys import PublicKey
 from signatory.vault import Call, VaultKey
@@ -145,3 +146,43 @@ async def test_an_aggregate_that_is_taken_off_the_list_while_the_hook_is_asked_i
     async with serving(vault, tezos=TEZOS, hook=Removes()) as running:
         reply = await prove(running, f"?bls_pk={LISTED.text}")
     assert (reply.status, vault.calls) == (403, [])
+
+
+class Acting:
+    """A hook that does something while it is asked."""
+
+    def __init__(self) -> None:
+        self.running: Running | None = None
+        self.vault: Prover | None = None
+        self.error: SignatoryError | None = None
+
+    async def ask(self, question: Question, call: Call) -> None:  # noqa: ARG002 - the seam's shape
+        if self.error:
+            raise self.error
+        if self.running and self.vault:
+            del self.vault.pairs[TZ4]
+            await self.running.keyring.refresh()
+
+
+async def test_a_key_that_its_vault_lost_while_the_hook_thought_proves_nothing() -> None:
+    vault, hook = Prover(), Acting()
+    async with serving(vault, tezos=TEZOS, hook=hook) as running:
+        hook.running, hook.vault = running, vault
+        reply = await prove(running, "")
+    assert reply.status == 404
+    assert not vault.calls
+
+
+async def test_a_hook_that_refuses_a_proof_is_counted_and_a_vault_that_fails_is_not() -> None:
+    vault, hook = Prover(), Acting()
+    hook.error = DeniedError("policy hook: 403 Forbidden")
+    async with serving(vault, tezos=TEZOS, hook=hook) as running:
+        refused = await prove(running, "")
+        hook.error = None
+        vault.tamper = lambda proof: proof[:-1] + bytes([proof[-1] ^ 1])
+        failed = await prove(running, "")
+        page = await running.metrics()
+    assert (refused.status, failed.status) == (403, 500)
+    (line,) = [line for line in page.splitlines() if line.startswith("policy_violation_total{")]
+    assert 'violation_type="policy_hook"' in line
+    assert line.endswith(" 1")

@@ -7,20 +7,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from request_samples import (
     EXPRESSION,
+    HASH20,
+    HASH32,
+    MANAGER,
     OPERATIONS,
     REFUTATIONS,
     ROLLUP,
+    TZ1,
     TZ2,
     UNIT,
     block,
     consensus,
     dyn,
     generic,
+    i32,
+    parameters,
+    transaction,
 )
 
 from signatory.crypto.curves import SigningVersion
 from signatory.errors import MalformedError
-from signatory.tezos.micheline import MAX_NODES
+from signatory.tezos.reader import MAX_ITEMS
 from signatory.tezos.requests import SignRequest, parse
 
 SAMPLES = [
@@ -144,8 +151,8 @@ def test_nesting_within_the_limit_is_read() -> None:
         b"\x08\x07" * 120_000,
         b"\x05\x05" * 120_000 + UNIT,
         b"\x02\x7f\xff\xff\xff" * 50_000,
-        b"\x02" + dyn(UNIT * MAX_NODES),
-        b"\x09\x00" + dyn(UNIT * MAX_NODES) + dyn(b""),
+        b"\x02" + dyn(UNIT * MAX_ITEMS),
+        b"\x09\x00" + dyn(UNIT * MAX_ITEMS) + dyn(b""),
     ],
     ids=[
         "pairs",
@@ -162,6 +169,37 @@ def test_hostile_nesting_is_malformed_not_a_crash(expression: bytes) -> None:
         parse(b"\x05" + expression)
     with pytest.raises(MalformedError):
         parse(generic(OPERATIONS["failing_noop"], OPERATIONS["transaction"][:-1] + dyn(expression)))
+
+
+def full(count: int) -> dict[str, bytes]:
+    """Requests with so many nodes and elements, in each place where they are small and many."""
+    half = b"\x02" + dyn(UNIT * (count // 2 - 1))
+    return {
+        "packed": b"\x05\x02" + dyn(UNIT * (count - 1)),
+        "two scripts": generic(b"\x6d" + MANAGER + b"\x00\x00" + dyn(half) + dyn(half)),
+        "two operations": generic(*[transaction(parameters=parameters(b"\x00", half))] * 2),
+        "slots": generic(b"\x1e" + i32(1) + i32(0) + HASH32 + dyn(b"\x00\x01" * count)),
+        "messages": generic(b"\xc9" + MANAGER + dyn(dyn(b"") * count)),
+        "ticks": generic(b"\xcc" + ROLLUP + TZ2 + b"\x01\x01\x00" + dyn(b"\x00\x01" * count)),
+        "circuits": generic(
+            b"\xfa" + MANAGER + dyn(b"") + dyn((dyn(b"") + b"\x00") * count) + dyn(b"") + i32(0)
+        ),
+        "tickets": generic(b"\xfb" + ROLLUP + dyn((bytes(37) + TZ1 + HASH20 + dyn(b"") + b"\x00") * count)),
+    }
+
+
+@pytest.mark.parametrize("name", full(2))
+def test_the_nodes_and_list_elements_of_one_request_are_counted_together(name: str) -> None:
+    parse(full(MAX_ITEMS)[name])
+    with pytest.raises(MalformedError, match="more than 50000 nodes and list elements"):
+        parse(full(MAX_ITEMS + 2)[name])
+
+
+def test_as_many_key_hashes_as_octez_takes_may_commit_to_a_rollup() -> None:
+    start = b"\xc8" + MANAGER + b"\x01" + dyn(b"wasm") + dyn(UNIT) + b"\xff"
+    assert len(parse(generic(start + dyn(TZ1 * 194))).contents[0].receivers) == 194
+    with pytest.raises(MalformedError, match="the whitelist is 4095 bytes long"):
+        parse(generic(start + dyn(TZ1 * 195)))
 
 
 @pytest.mark.parametrize("length", [2**31 - 1, 2**31, 2**32 - 1])
