@@ -18,16 +18,17 @@ Used = TypeVar("Used")
 MAX_INPUT = 1 << 20
 """Bytes of a key or password file that are read at most."""
 
+BY_FILE_OR_PIPE = "give it by a file or a pipe"
+TO_A_VAULT = "start it at a terminal; a `file` vault can take the password from a `password_file`"
 
-def ask(prompt: str) -> str:
+
+def ask(prompt: str, hint: str = BY_FILE_OR_PIPE) -> str:
     """What the operator types at the terminal, not echoed. Raises ConfigError where there is no terminal."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
     except OSError:
         what = prompt.strip().rstrip(":")
-        raise ConfigError(
-            f"there is no terminal to ask at: {what}", hint="give it by a file or a pipe"
-        ) from None
+        raise ConfigError(f"there is no terminal to ask at: {what}", hint=hint) from None
     try:
         return getpass.getpass(prompt)
     except EOFError:
@@ -35,7 +36,7 @@ def ask(prompt: str) -> str:
 
 
 class Terminal:
-    """The operator's terminal for whoever needs a password while the rest of the program goes on.
+    """The operator's terminal for a vault that needs a password while the rest of the program goes on.
 
     Questions come one at a time. `close` frees whoever waits and gives the terminal back as it was, so that a
     signal ends the program also in the middle of a question.
@@ -91,7 +92,7 @@ class Terminal:
             try:
                 with contextlib.suppress(OSError, termios.error):
                     self._before = _on_terminal(termios.tcgetattr)
-                answers.put(ask(prompt))
+                answers.put(ask(prompt, TO_A_VAULT))
             except ConfigError as error:
                 answers.put(error)
             finally:

@@ -12,9 +12,11 @@ import click
 from cli import asking, prepare
 from cli.import_options import parse_options
 from cli.options import HELP, global_options, settings
+from cli.program import failed
 from signatory.crypto.keypair import KeyPair
-from signatory.errors import ConfigError, SignatoryError
+from signatory.errors import ConfigError, MalformedError, SignatoryError
 from signatory.tezos import secrets
+from signatory.tezos.keys import PublicKey
 from signatory.vault import Importer, Registration
 
 logger = logging.getLogger(__name__)
@@ -58,12 +60,24 @@ def import_key(
     for name in options:
         logger.warning("option `%s` has no meaning for vault %s", name, vault_name)
     asked = _password(password, password_file)
-    pairs = [secrets.parse(secret, password=asked) for secret in _secrets(keys, file)]
-    asyncio.run(_import(registration, pairs))
-    return 0
+    pairs = _pairs(_secrets(keys, file), asked)
+    return asyncio.run(_import(registration, pairs))
 
 
-async def _import(registration: Registration, pairs: Sequence[KeyPair]) -> None:
+def _pairs(given: Sequence[bytes], password: Callable[[], str]) -> list[KeyPair]:
+    """All keys, read. Raises as `secrets.parse`; of several keys the error says which, counted from 1."""
+    pairs = []
+    for number, secret in enumerate(given, 1):
+        try:
+            pairs.append(secrets.parse(secret, password=password))
+        except MalformedError as error:
+            if len(given) == 1:
+                raise
+            raise MalformedError(f"key {number} of {len(given)}: {error}", hint=error.hint) from None
+    return pairs
+
+
+async def _import(registration: Registration, pairs: Sequence[KeyPair]) -> int:
     async with prepare.opened(registration) as vault:
         if not isinstance(vault, Importer):
             raise ConfigError(f"import: vault {registration.name} doesn't support import operation")
@@ -71,11 +85,21 @@ async def _import(registration: Registration, pairs: Sequence[KeyPair]) -> None:
             logger.info("Requesting import operation", extra={"vault_name": registration.name})
             try:
                 key = await vault.import_key(pair, prepare.call())
-            except SignatoryError:
-                if done:
-                    logger.exception("%d of %d keys were imported", done, len(pairs))
-                raise
+            except SignatoryError as error:
+                failed(str(error), error.hint)
+                return _account(pairs, done, registration.name)
             logger.info("Successfully imported", extra={"vault_name": registration.name, "pkh": key.id})
+    return 0
+
+
+def _account(pairs: Sequence[KeyPair], done: int, vault_name: str) -> int:
+    """Of several keys: which are in the vault, which it refused, which it was not asked for."""
+    if len(pairs) > 1:
+        click.echo(f"{done} of {len(pairs)} keys were imported into vault {vault_name}", err=True)
+        for number, pair in enumerate(pairs):
+            state = "imported" if number < done else "failed" if number == done else "not tried"
+            click.echo(f"    {PublicKey(pair.type, pair.public).id} {state}", err=True)
+    return 1
 
 
 def _password(text: str | None, file: Path | None) -> Callable[[], str]:

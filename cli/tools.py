@@ -84,10 +84,17 @@ def authenticate(words: tuple[str, ...], secret_file: Path | None, password_file
         raise click.UsageError("authenticate takes [SECRET] PKH REQUEST")
     if len(words) == 3 and secret_file is not None:
         raise click.UsageError("SECRET and --secret-file exclude each other")
-    pkh, message = PublicKeyHash.parse(words[-2]), _message(words[-1])
+    pkh, message = _hash(words[-2]), _message(words[-1])
     machine.check()
     client = _client(words[0] if len(words) == 3 else None, secret_file, password_file)
     click.echo(Signature(client.type, client.sign(client_bytes(pkh, message))).text)
+
+
+def _hash(text: str) -> PublicKeyHash:
+    try:
+        return PublicKeyHash.parse(text)
+    except MalformedError as error:
+        raise MalformedError(f"PKH: {error}", hint=error.hint) from None
 
 
 def _message(text: str) -> bytes:
@@ -95,7 +102,7 @@ def _message(text: str) -> bytes:
         return binascii.unhexlify(text)
     except ValueError:
         raise MalformedError(
-            "REQUEST is not hex", hint="give the body of the request without its quotes"
+            "REQUEST is not hex", hint="give the body of the request without its quotes, and no 0x"
         ) from None
 
 
@@ -105,7 +112,10 @@ def _client(given: str | None, file: Path | None, password_file: Path | None) ->
     def password() -> str:
         return asking.password_in(password_file) if password_file else asking.ask("Enter the password: ")
 
-    pair = secrets.parse(_secret(given, file), password=password)
+    try:
+        pair = secrets.parse(_secret(given, file), password=password)
+    except MalformedError as error:
+        raise MalformedError(f"the client's secret key: {error}", hint=error.hint) from None
     if pair.type not in TAGS:
         raise MalformedError(
             f"{keypair.NAMES[pair.type]} keys cannot authenticate a client",

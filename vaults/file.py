@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 _OTHERS = 0o077
 _SCHEMES = ("unencrypted", "encrypted")
+_HINT = "see `password_file` of this vault"
 
 Stamp = tuple[int, int, int, int]
 
@@ -57,8 +58,8 @@ class FileVault:
     Config: ClassVar[type[BaseModel]] = FileConfig
     label = "File"
 
-    def __init__(self, path: Path, password: Callable[[str], str]) -> None:
-        self._path, self._password = path, password
+    def __init__(self, path: Path, password: Callable[[str], str], password_file: Path | None = None) -> None:
+        self._path, self._password, self._password_file = path, password, password_file
         self._stamp: Stamp | None = None
         self._content = Content({}, ())
         self._keys = HeldKeys()
@@ -68,10 +69,11 @@ class FileVault:
     async def open(cls, config: FileConfig, context: VaultContext) -> Self:
         """Raises ConfigError for a file that cannot be read, or that has records and no usable one."""
         path = expand(config.file, context.base_dir)
-        password = context.password
+        password, password_file = context.password, None
         if config.password_file is not None:
-            password = _from_file(expand(config.password_file, context.base_dir))
-        vault = cls(path, password)
+            password_file = expand(config.password_file, context.base_dir)
+            password = _from_file(password_file)
+        vault = cls(path, password, password_file)
         await vault._read()
         problems = vault._content.problems
         if problems and not len(vault._keys):
@@ -109,7 +111,9 @@ class FileVault:
                 return
             if stamp[-1] & _OTHERS:
                 logger.warning("%s is open to others than its owner; make it mode 0600", self._path)
-            content = await asyncio.to_thread(_parse, self._path, self._password, self._content.pairs)
+            content = await asyncio.to_thread(
+                _parse, self._path, self._password, self._content.pairs, self._password_file
+            )
             self._tell(content)
             self._keys, self._stamp = HeldKeys(content.pairs.values()), stamp
 
@@ -129,7 +133,12 @@ def _stamp(path: Path) -> Stamp:
     return found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode
 
 
-def _parse(path: Path, password: Callable[[str], str], unlocked: Mapping[str, KeyPair]) -> Content:
+def _parse(
+    path: Path,
+    password: Callable[[str], str],
+    unlocked: Mapping[str, KeyPair],
+    password_file: Path | None = None,
+) -> Content:
     pairs: dict[str, KeyPair] = {}
     problems = []
     for index, record in enumerate(_records(path)):
@@ -139,8 +148,15 @@ def _parse(path: Path, password: Callable[[str], str], unlocked: Mapping[str, Ke
             value = _value(record)
             pairs[value] = unlocked.get(value) or _unlock(value, str(name), password)
         except MalformedError as error:
-            problems.append(f"{label} is left out: {error.message}")
+            problems.append(f"{label} is left out: {error.message}{_advice(error.hint, password_file)}")
     return Content(pairs, tuple(problems))
+
+
+def _advice(hint: str | None, password_file: Path | None) -> str:
+    """What to do about a record, with the file that a wrong password came from."""
+    if not hint:
+        return ""
+    return f"; {hint} ({password_file})" if password_file and "password" in hint else f"; {hint}"
 
 
 def _records(path: Path) -> list[Any]:
@@ -176,7 +192,11 @@ def _from_file(path: Path) -> Callable[[str], str]:
     def read(_prompt: str) -> str:
         try:
             return path.read_text("utf-8").removesuffix("\n").removesuffix("\r")
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"the password file {path} cannot be read") from error
+        except OSError as error:
+            raise ConfigError(
+                f"cannot read the password file {path}: {error.strerror}", hint=_HINT
+            ) from error
+        except ValueError:
+            raise ConfigError(f"the password file {path} is not UTF-8 text", hint=_HINT) from None
 
     return read

@@ -144,6 +144,8 @@ def _source(text: str) -> Address | None:
     if not text:
         return None
     try:
+        if "%" in text:  # a zone may be any text; an address without its zone is another
+            raise ValueError
         return plain(ipaddress.ip_address(text))
     except ValueError:
         raise MalformedError("the field source is not an address") from None

@@ -20,6 +20,19 @@ Model = TypeVar("Model", bound=BaseModel)
 
 REQUIRED = "is required"
 
+_MAPPING, _LIST, _TRUTH = "must be a mapping of keys to values", "must be a list", "must be true or false"
+_WORDS = {
+    "model_type": _MAPPING,
+    "dict_type": _MAPPING,
+    "model_attributes_type": _MAPPING,
+    "string_type": "must be text; write it in quotes",
+    "tuple_type": _LIST,
+    "list_type": _LIST,
+    "bool_type": _TRUTH,
+    "bool_parsing": _TRUTH,
+}
+"""Ours for pydantic's types of errors."""
+
 _WRAPPERS = (Annotated, Union, types.UnionType)
 """What stands around the annotations that count."""
 
@@ -115,13 +128,9 @@ def _problems(model: type[BaseModel], data: Any, path: Path, detail: ErrorDetail
 def _words(detail: ErrorDetails) -> str:
     if detail["type"] == "value_error":
         return str(detail["ctx"]["error"])
-    if detail["type"] in {"model_type", "dict_type", "model_attributes_type"}:
-        return "must be a mapping of keys to values"
-    if detail["type"] == "string_type":
-        return "must be text; write it in quotes"
-    if detail["type"] in {"tuple_type", "list_type"}:
-        return "must be a list"
-    return detail["msg"].replace("Input should be", "must be")
+    if detail["type"] == "string_too_short" and detail["ctx"]["min_length"] == 1:
+        return "must not be empty"
+    return _WORDS.get(detail["type"]) or detail["msg"].replace("Input should be", "must be")
 
 
 def _place(data: Any, loc: tuple[int | str, ...]) -> Path:

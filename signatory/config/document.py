@@ -44,8 +44,14 @@ class _Loader(yaml.SafeLoader):
 def _resolve_scalars() -> None:
     table = (
         ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-        ("int", r"[-+]?[0-9]+|0x[0-9a-fA-F]+", "-+0123456789"),
-        ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
+        # A number with zeros before it stays text: PyYAML would read it to the base 8, YAML 1.2 reads it to
+        # the base 10, and so does every field that takes a number.
+        ("int", r"[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+", "-+0123456789"),
+        (
+            "float",
+            r"[-+]?((\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)",
+            "-+.0123456789",
+        ),
         ("merge", r"<<", "<"),
         ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     )

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from signatory.config.kinds import unknown_operations, unknown_requests
 from signatory.config.problems import Findings, shown
@@ -48,7 +48,7 @@ class RateConfig(Section):
 
 
 class LimitsConfig(Section):
-    """Ours: how much one key may do. What is absent is not limited."""
+    """Ours: how much one key may do. What is absent is not limited; what is there has a value."""
 
     max_amount: Mutez | None = None
     """Mutez that the operations of one request may move together."""
@@ -59,6 +59,15 @@ class LimitsConfig(Section):
     rate: RateConfig | None = None
     max_level_step: Annotated[int, Field(ge=1, le=_LAST_LEVEL), BeforeValidator(_no_flag)] | None = None
     """Levels that one request may lie above the mark of its slot."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_values(cls, data: Any) -> Any:
+        """A limit whose value was forgotten, or commented out, must not become no limit."""
+        names = [name for name, value in data.items() if value is None] if isinstance(data, dict) else []
+        if bare := [name for name in names if name in cls.model_fields]:
+            raise Findings(((name,), _no_limit(name)) for name in bare)
+        return data
 
     @field_validator("destinations")
     @classmethod
@@ -137,6 +146,11 @@ class KeyConfig(Section):
         if bad:
             raise Findings(bad)
         return value
+
+
+def _no_limit(name: str) -> str:
+    nobody = "; `[]` is nobody" if name == "destinations" else ""
+    return f"nothing stands after it; give a value, or leave the line out for no limit{nobody}"
 
 
 def _no_aggregate(key: PublicKey) -> str | None:

@@ -37,6 +37,17 @@ def operations(names: Iterable[str]) -> frozenset[str]:
     return frozenset({*found, *BALLOTS} - {"ballot"} if "ballot" in found else found)
 
 
+def current_request(name: str) -> str:
+    """The name of a request kind today."""
+    return REQUEST_ALIASES.get(name, name)
+
+
+def current_operation(name: str) -> str:
+    """The name of an operation kind today; of one that only requests of version 1 have, the old name."""
+    current = OPERATION_ALIASES.get(name, name)
+    return current if current in OPERATION_KINDS else name
+
+
 def renamed(names: Iterable[str]) -> list[tuple[str, str]]:
     """The old names among `names`, each with its new one."""
     aliases = {**OPERATION_ALIASES, **REQUEST_ALIASES}

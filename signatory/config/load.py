@@ -2,13 +2,13 @@
 
 import os
 import re
-import stat
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from signatory.config.check import check
 from signatory.config.document import MAX_BYTES, Parsed, examine
+from signatory.config.exposed import exposed
 from signatory.config.hook import advice as hook_advice
 from signatory.config.jwt import login_advice, users_of
 from signatory.config.keys import KeyConfig
@@ -18,6 +18,7 @@ from signatory.config.problems import ConfigProblemsError, Problem, shown, sugge
 from signatory.config.problems import Path as Place
 from signatory.config.section import HostPort
 from signatory.config.server import ServerConfig
+from signatory.config.unset import unset
 from signatory.config.watermark import WatermarkConfig
 from signatory.errors import ConfigError
 from signatory.policy.values import Policy
@@ -45,7 +46,6 @@ VaultCheck = Callable[[Mapping[str, Any]], tuple[list[Problem], list[Problem]]]
 
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 _WHOLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_SECRETS = re.compile(r"(?i)secret|password(?!_file)|token|\bpin\b")
 
 
 def load(
@@ -84,6 +84,8 @@ def read(
     mode: int = 0,
 ) -> Config:
     """The same from bytes; `source` is the name used in messages, `mode` the file's; raises as `load`."""
+    if base_dir is not None:
+        base_dir = _of_option(str(base_dir), env)
     try:
         parsed = examine(data)
         tree, problems = _expanded(parsed, base_dir, env)
@@ -91,7 +93,7 @@ def read(
         raise ConfigProblemsError(error.problems, source=source) from None
     checked = check(Config, tree, allow_unknown=allow_unknown)
     unknown = list(checked.unknown)
-    told = {problem.path for problem in problems}
+    told = _spoiled(problems)
     problems += [problem for problem in (*checked.problems, *_across(tree)) if problem.path not in told]
     if vaults is not None and isinstance(tree.get("vaults"), dict):
         found, passed = vaults(tree["vaults"])
@@ -99,7 +101,7 @@ def read(
         unknown += passed
     if problems or checked.model is None:
         raise ConfigProblemsError(_placed(problems, parsed), source=source)
-    warnings = [*_exposed(source, mode, parsed.value), *map(str, _placed(unknown, parsed))]
+    warnings = [*exposed(source, mode, parsed.value), *map(str, _placed([*unknown, *unset(tree)], parsed))]
     checked.model._warnings = (*warnings, *_advice(checked.model))  # noqa: SLF001  # set once, before anybody sees it
     checked.model._source = source  # noqa: SLF001  # same
     return checked.model
@@ -140,6 +142,17 @@ def _contents(path: Path) -> tuple[bytes, int]:
         raise ConfigError(f"cannot read the configuration {path}: {reason}", hint=hint) from error
 
 
+def _of_option(text: str, env: Mapping[str, str]) -> str:
+    """What `--base-dir` means. Raises ConfigProblemsError: a mistake in it is none of the file's."""
+    problems: list[Problem] = []
+    folder = _variables(text, ("--base-dir",), env, problems)
+    if not problems and not folder:
+        problems.append(Problem(("--base-dir",), "is empty; name a folder"))
+    if problems:
+        raise ConfigProblemsError(problems)
+    return folder
+
+
 def _expanded(
     parsed: Parsed, base_dir: Path | str | None, env: Mapping[str, str]
 ) -> tuple[dict[str, Any], list[Problem]]:
@@ -152,11 +165,13 @@ def _expanded(
     tree = dict(tree)
     if base_dir is not None:
         tree["base_dir"] = str(base_dir)
-    if isinstance(tree.get("base_dir"), str):
+    elif isinstance(tree.get("base_dir"), str):
         tree["base_dir"] = _variables(tree["base_dir"], ("base_dir",), env, problems)
     if isinstance(tree.get("vaults"), dict):
+        # As in the drivers' paths: BASE_DIR means `base_dir` where the environment has none.
+        known = {"BASE_DIR": str(tree.get("base_dir") or DEFAULT_BASE_DIR), **env}
         tree["vaults"] = {
-            name: {**entry, "config": _whole(entry["config"], ("vaults", name, "config"), env, problems)}
+            name: {**entry, "config": _whole(entry["config"], ("vaults", name, "config"), known, problems)}
             if isinstance(entry, dict) and "config" in entry
             else entry
             for name, entry in tree["vaults"].items()
@@ -180,6 +195,14 @@ def _variables(text: str, place: Place, env: Mapping[str, str], problems: list[P
         return env.get(name, "")
 
     return _VARIABLE.sub(value, text)
+
+
+def _spoiled(problems: Iterable[Problem]) -> set[Place]:
+    """Places not to judge: those with a problem already, and the users and drivers' blocks around them.
+
+    A password whose variable is not set would be told as a weak one too.
+    """
+    return {problem.path[:end] for problem in problems for end in (*range(4, len(problem.path)), None)}
 
 
 def _whole(value: Any, place: Place, env: Mapping[str, str], problems: list[Problem]) -> Any:
@@ -243,47 +266,3 @@ def _key_advice(config: Config) -> list[str]:
         if settings is not None
         for text in advice(key, settings, clients_known=clients is not None, users=users)
     ]
-
-
-def _exposed(source: str, mode: int, tree: Any) -> list[str]:
-    if not stat.S_ISREG(mode):
-        return []
-    if mode & stat.S_IWOTH:
-        return [
-            f"{source} can be written by everybody on this machine (chmod o-w): it decides what is signed"
-        ]
-    if mode & stat.S_IROTH and _holds_secrets(tree):
-        return [f"{source} holds secrets and can be read by everybody on this machine (chmod o-r)"]
-    return []
-
-
-def _holds_secrets(tree: Any) -> bool:
-    tree = tree if isinstance(tree, dict) else {}
-    server, vaults = tree.get("server"), tree.get("vaults")
-    marks = tree.get("watermark")
-    if isinstance(server, dict) and _names_a_secret(server.get("jwt")):
-        return True
-    if isinstance(marks, dict) and _names_a_secret(marks.get("config")):
-        return True
-    for entry in vaults.values() if isinstance(vaults, dict) else ():
-        if isinstance(entry, dict):
-            settings = entry.get("config")
-            if _names_a_secret(settings) or (entry.get("driver") == "mem" and _written_out(settings)):
-                return True
-    return False
-
-
-def _names_a_secret(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(
-            (_SECRETS.search(key) and _written_out(item)) or _names_a_secret(item)
-            for key, item in value.items()
-        )
-    return isinstance(value, list) and any(_names_a_secret(item) for item in value)
-
-
-def _written_out(value: Any) -> bool:
-    """Whether there is a text here that is not a variable's name."""
-    if isinstance(value, list):
-        return any(_written_out(item) for item in value)
-    return isinstance(value, str) and not _WHOLE.fullmatch(value)

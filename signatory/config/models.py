@@ -7,7 +7,7 @@ from pydantic import Field, PrivateAttr, field_validator
 
 from signatory.config.hook import HookConfig
 from signatory.config.keys import KeyConfig
-from signatory.config.section import KeyHash, Section
+from signatory.config.section import KeyHash, PathText, Section
 from signatory.config.server import ServerConfig
 from signatory.config.watermark import WatermarkConfig
 
@@ -30,7 +30,7 @@ class VaultConfig(Section):
 class Config(Section):
     """The whole file."""
 
-    base_dir: Path = DEFAULT_BASE_DIR
+    base_dir: PathText = DEFAULT_BASE_DIR
     log: LogConfig = LogConfig()
     server: ServerConfig = ServerConfig()
     vaults: dict[str, VaultConfig] = Field(default_factory=dict)

@@ -49,11 +49,11 @@ def _about_names(settings: KeyConfig) -> Iterator[str]:
     if settings.allowed_operations is not None or settings.allowed_kinds is not None:
         yield _deprecated(settings)
     requests, operations = _named(settings)
-    for old, new in dict.fromkeys(kinds.renamed([*requests, *operations])):
+    for old, new in kinds.renamed(dict.fromkeys([*requests, *operations])):
+        if old in requests or new in OPERATION_KINDS:
+            yield f"`{old}` is an old name, write `{new}`"
         if old in operations and new not in OPERATION_KINDS:
             yield f"`{old}` under `generic` is `{new}`, an operation in requests of version 1 only"
-        else:
-            yield f"`{old}` is an old name, write `{new}`"
     for kind, content in (settings.allow or {}).items():
         if content and kind != "generic":
             yield f"the list under `allow.{kind}` has no effect: only `generic` has one"
@@ -121,10 +121,8 @@ def _named(settings: KeyConfig) -> tuple[Sequence[str], Sequence[str]]:
 def _deprecated(settings: KeyConfig) -> str:
     if settings.allow is not None:
         return "`allowed_operations` and `allowed_kinds` have no effect beside `allow`; remove them"
-    operations = ", ".join(settings.allowed_kinds or ())
-    lists = [
-        f"{name}: [{operations}]" if name == "generic" else f"{name}: "
-        for name in settings.allowed_operations or ()
-    ]
+    requests = dict.fromkeys(kinds.current_request(name) for name in settings.allowed_operations or ())
+    operations = dict.fromkeys(kinds.current_operation(name) for name in settings.allowed_kinds or ())
+    lists = [f"{name}: [{', '.join(operations)}]" if name == "generic" else f"{name}: " for name in requests]
     instead = f"allow: {{{', '.join(lists)}}}"
     return f"`allowed_operations` and `allowed_kinds` are deprecated; write `{instead}`"

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainValidator, model_validator
 
 from signatory.config.problems import Findings
 from signatory.config.problems import Path as Place
@@ -60,6 +61,16 @@ class HostPort:
 
 
 Listener = Annotated[HostPort, PlainValidator(HostPort.parse)]
+
+
+def _path(value: Any) -> Any:
+    """An empty path is the working folder to `pathlib`, which nobody means; no path holds a NUL."""
+    if isinstance(value, str) and (not value or "\0" in value):
+        raise ValueError("must be a path, and not empty")
+    return value
+
+
+PathText = Annotated[Path, BeforeValidator(_path)]
 
 
 def _flat(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:

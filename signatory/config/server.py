@@ -1,19 +1,22 @@
 """The `server:` section: listeners, and who may talk to them."""
 
-from pathlib import Path
+from typing import Self
+
+from pydantic import model_validator
 
 from signatory.config.jwt import JwtConfig
-from signatory.config.section import HostPort, Listener, PublicKeys, Section
+from signatory.config.problems import Findings
+from signatory.config.section import HostPort, Listener, PathText, PublicKeys, Section
 
 
 class TlsConfig(Section):
     """Ours: TLS on the main listener. The files are read again at each reload."""
 
-    certificate: Path
+    certificate: PathText
     """PEM: the certificate, then those that lead to its root."""
-    key: Path
+    key: PathText
     """PEM, without a password."""
-    client_ca: Path | None = None
+    client_ca: PathText | None = None
     """PEM: clients must show a certificate that one of these signed."""
 
 
@@ -34,3 +37,9 @@ class ServerConfig(Section):
     """Ours: answer `POST /reload` from loopback."""
     refuse_origin: bool = False
     """Ours: refuse requests with an `Origin` header, that is, from web pages."""
+
+    @model_validator(mode="after")
+    def _two_listeners(self) -> Self:
+        if self.address == self.utility_address and self.address.port:
+            raise Findings([(("utility_address",), "is the same as `address`; each needs a port of its own")])
+        return self

@@ -127,6 +127,34 @@ def test_what_cannot_be_imported_says_why_and_shows_no_secret(
         assert secret not in done.stderr
 
 
+def other(number: int) -> str:
+    return base58.b58encode_check(bytes.fromhex("0d0f3a07") + bytes([number]) * 32).decode()
+
+
+def test_of_several_keys_the_one_that_cannot_be_read_is_counted(run: Any) -> None:
+    done = run("import", "-v", "m", TEXT, TEXT[:-1], other(1))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Error: key 2 of 3: the Base58 text" in done.stderr
+    assert TEXT[:-1] not in done.stderr
+
+
+def test_an_import_that_ends_midway_names_what_is_in_the_vault_and_what_is_not(run: Any) -> None:
+    done = run("import", "--log", "error", "-v", "m", other(1), TEXT, TEXT, other(2))
+    lines = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert lines[:2] == [
+        f"Error: {HASH} is already in this vault",
+        "2 of 4 keys were imported into vault m",
+    ]
+    assert [line.split()[1:] for line in lines[2:]] == [
+        ["imported"],
+        ["imported"],
+        ["failed"],
+        ["not", "tried"],
+    ]
+    assert lines[3].split()[0] == lines[4].split()[0] == HASH
+
+
 def test_a_p256_key_becomes_a_tz3_key(run: Any) -> None:
     pem = ec.derive_private_key(7, ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

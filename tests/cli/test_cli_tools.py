@@ -182,14 +182,14 @@ def test_an_encrypted_key_takes_its_password_from_a_file(tools: Run, tmp_path: P
     ("words", "stdin", "told"),
     [
         ((HASH, SECRET, REQUEST), b"", "Error: "),  # the order that Signatory's own program takes by mistake
-        ((SECRET, SECRET, REQUEST), b"", "not a public key hash"),
+        ((SECRET, SECRET, REQUEST), b"", "Error: PKH: this is a secret key, not a public key hash"),
         ((SECRET, HASH, "0x03"), b"", "Error: REQUEST is not hex"),
         ((SECRET, HASH, "033"), b"", "Error: REQUEST is not hex"),
         ((SECRET, HASH, "é"), b"", "Error: REQUEST is not hex"),
         ((SECRET, "KT1Hkg5qeNhfwpKW4fXvq7HGZB9z2EnmCCA9", "03"), b"", "Error: "),
         ((SECRET[:-1], HASH, "03"), b"", "Error: "),
         ((HASH, "03"), b"", "Error: standard input is empty"),
-        ((HASH, "03"), SECRET[:-3].encode(), "Error: the Base58 text"),
+        ((HASH, "03"), SECRET[:-3].encode(), "Error: the client's secret key: the Base58 text"),
         ((HASH, "03", "--secret-file", "none"), b"", "Error: cannot read the secret key from none"),
         ((SECRET, HASH, "03", "--secret-file", "none"), b"", "exclude each other"),
         ((HASH,), b"", "authenticate takes [SECRET] PKH REQUEST"),

@@ -52,11 +52,19 @@ def test_limits_reach_the_policy() -> None:
     assert warnings == []
 
 
-@pytest.mark.parametrize("limits", ["", "limits: , ", "limits: {}, ", "limits: {rate: , max_amount: }, "])
+@pytest.mark.parametrize("limits", ["", "limits: , ", "limits: {}, "])
 def test_nothing_written_limits_nothing(limits: str) -> None:
     policy, warnings = loaded(f"{{{limits}{GENERIC}}}")
     assert policy.limits == KeyLimits()
     assert warnings == []
+
+
+@pytest.mark.parametrize("name", ["max_amount", "max_fee", "destinations", "rate", "max_level_step"])
+def test_a_limit_whose_value_is_gone_is_refused_and_does_not_limit_nothing(name: str) -> None:
+    ((place, text),) = refused(f"{{{GENERIC}, limits: {{{name}: }}}}")
+    assert place == f"limits.{name}"
+    assert text.startswith("nothing stands after it")
+    assert ("`[]` is nobody" in text) == (name == "destinations")
 
 
 def test_zero_and_an_empty_list_are_limits() -> None:

@@ -61,9 +61,58 @@ def test_no_file_means_the_defaults(path: str | None) -> None:
 
 
 def test_a_key_with_nothing_after_it_is_absent() -> None:
-    text = b"base_dir:\nserver:\nvaults:\nwatermark:\ntezos:\npolicy_hook:\n"
+    text = b"base_dir:\nserver:\nvaults:\nwatermark:\ntezos:\n"
     assert config.read(text) == config.load(None)
-    assert config.read(b"server: {address: , jwt: }\nwatermark: {driver: , config: }\n") == config.load(None)
+    assert config.read(b"server: {address: , reload: }\nwatermark: {driver: , config: }\n") == config.load(
+        None
+    )
+
+
+def test_a_rule_with_nothing_after_it_lets_everybody_in_and_that_is_told() -> None:
+    text = f"server:\n  authorized_keys:\n  jwt:\n  tls:\npolicy_hook:\ntezos:\n  {TZ1}:\n    jwt_users:\n"
+    assert config.read(text.encode()).warnings == tuple(
+        f"{path}: nothing stands after it, so it has no effect"
+        for path in (
+            "server.authorized_keys (line 2)",
+            "server.jwt (line 3)",
+            "server.tls (line 4)",
+            "policy_hook (line 5)",
+            f"tezos.{TZ1}.jwt_users (line 8)",
+        )
+    )
+
+
+@pytest.mark.parametrize("text", ['""', r'"a\0b"'])
+def test_what_is_no_path_is_refused_where_it_stands(text: str) -> None:
+    file = f"base_dir: {text}\nserver: {{tls: {{certificate: {text}, key: {text}, client_ca: {text}}}}}"
+    assert set(problems(file).values()) == {"must be a path, and not empty"}
+    assert len(problems(file)) == 4
+
+
+def test_a_variable_that_is_not_set_is_one_problem_and_not_a_weak_password_too() -> None:
+    user = "{password: '${P}', secret: '${S}', new_data: {password: '${P}', secret: '${S}'}}"
+    found = problems(f"server: {{jwt: {{users: {{bob: {user}}}}}}}")
+    assert set(found.values()) == {f"the environment variable {name} is not set" for name in "PS"}
+    assert len(found) == 4
+
+
+def test_two_listeners_cannot_share_an_address() -> None:
+    both = "server: {address: '127.0.0.1:%s', utility_address: '127.0.0.1:%s'}"
+    assert list(problems(both % (1, 1))) == ["server.utility_address"]
+    assert config.read((both % (0, 0)).encode()).server.address.port == 0
+
+
+def test_a_mistake_in_the_option_for_the_base_folder_is_none_of_the_files() -> None:
+    for option, told in (("$NOWHERE/x", "the environment variable NOWHERE is not set"), ("", "is empty")):
+        with pytest.raises(ConfigError) as caught:
+            config.read(b"base_dir: /s", "file.yaml", env={}, base_dir=option)
+        assert str(caught.value).startswith(f"--base-dir: {told}")
+
+
+@pytest.mark.parametrize("env", [{}, {"BASE_DIR": "/state"}])
+def test_the_base_folder_can_be_named_in_a_vault(env: dict[str, str]) -> None:
+    text = b"base_dir: /state\nvaults: {a: {driver: x, config: [{path: '${BASE_DIR}'}]}}"
+    assert config.read(text, env=env).vaults["a"].config == [{"path": "/state"}]
 
 
 def test_an_empty_file_means_the_defaults() -> None:

@@ -126,6 +126,14 @@ def test_an_old_name_of_an_operation_of_version_1_works_and_says_so(old: str) ->
     ]
 
 
+def test_an_old_name_of_both_a_request_and_an_operation_is_told_for_both() -> None:
+    _, warnings = loaded("{allow: {endorsement: , generic: [endorsement]}}")
+    assert [warning.removeprefix(f"tezos.{TZ1}: ") for warning in warnings] == [
+        "`endorsement` is an old name, write `attestation`",
+        "`endorsement` under `generic` is `attestation`, an operation in requests of version 1 only",
+    ]
+
+
 @pytest.mark.parametrize(("old", "tag"), [("endorsement", 21), ("preendorsement", 20)])
 def test_an_old_name_of_an_operation_lets_its_bytes_pass_in_the_grammar_that_has_it(
     old: str, tag: int

@@ -74,7 +74,7 @@ def test_every_key_of_signatory_s_table_driver_is_taken_and_ours_too() -> None:
         ("{driver: aws, config: {region: 'eu west'}}", "config.region (line 1): must be an AWS region"),
         (
             "{driver: aws, config: {create_table: maybe}}",
-            "config.create_table (line 1): must be a valid boolean",
+            "config.create_table (line 1): must be true or false",
         ),
         ("{driver: aws, config: {access_key_id: AKID}}", "come together or not at all"),
         ("{driver: aws, config: {secret_access_key: top-secret}}", "come together or not at all"),

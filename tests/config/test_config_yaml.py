@@ -5,6 +5,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signatory.config import load as config
 from signatory.config.document import MAX_BYTES, MAX_DEPTH, parse
 from signatory.config.problems import ConfigProblemsError
 from signatory.errors import ConfigError
@@ -65,6 +66,22 @@ def test_scalars_are_those_of_yaml_1_2() -> None:
         "k": "1_000",
         "on": "x",
     }
+
+
+def test_zeros_before_a_number_do_not_change_its_base() -> None:
+    assert parse(b"[08, 010, -010, 0, 10, 1e3, 0.5, 010.5]").value == [
+        "08",
+        "010",
+        "-010",
+        0,
+        10,
+        1000.0,
+        0.5,
+        10.5,
+    ]
+    limits = b"{allow: {generic: [transaction]}, limits: {max_amount: 0100000}}"
+    found = config.read(b"tezos: {tz1RKGhRF4TZNCXEfwyqZshGsVfrZeVU446B: " + limits + b"}")
+    assert config.policy_of(found).keys["tz1RKGhRF4TZNCXEfwyqZshGsVfrZeVU446B"].limits.max_amount == 100000
 
 
 def test_a_bomb_of_aliases_is_refused_before_it_grows() -> None:

@@ -67,6 +67,16 @@ async def test_a_file_with_no_one_to_ask_is_a_configuration_error(tmp_path: Path
         await rig(tmp_path, records).open()
 
 
+async def test_a_wrong_password_names_the_file_that_it_came_from(tmp_path: Path) -> None:
+    made = rig(tmp_path, [{"name": "bob", "value": encrypted("open")}], password_file="${BASE_DIR}/password")
+    (tmp_path / "password").write_text("wrong\n")
+    with pytest.raises(ConfigError, match=f"the password is wrong.*{tmp_path}/password"):
+        await made.open()
+    (tmp_path / "password").write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="password is not UTF-8 text"):
+        await made.open()
+
+
 BAD = {
     "a wrong password": {"name": "bob", "value": f"encrypted:{encrypted('open')}"},
     "a broken checksum": {"name": "bob", "value": "unencrypted:" + SECRETS[0][:-1] + "1"},
