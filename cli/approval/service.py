@@ -143,12 +143,14 @@ def _base64(fields: dict[str, Any], name: str) -> str:
 def _source(text: str) -> Address | None:
     if not text:
         return None
+    zoned = "%" in text  # a zone may be any text, and an address without its zone is another
     try:
-        if "%" in text:  # a zone may be any text; an address without its zone is another
-            raise ValueError
-        return plain(ipaddress.ip_address(text))
+        address = None if zoned else plain(ipaddress.ip_address(text))
     except ValueError:
-        raise MalformedError("the field source is not an address") from None
+        address = None
+    if address is None:
+        raise MalformedError("the field source is not an address")
+    return address
 
 
 def _hash(text: str) -> str:

@@ -39,6 +39,10 @@ class HttpHook:
 
     The address may hold a secret in its path or query, so no message of ours shows it. Neither redirects nor
     proxies nor cookies: who answers is who was asked.
+
+    Without keys each question has a connection of its own. On one that is used again, whatever came early (a
+    second answer, the body of a 204, a 408 to an idle client) would be taken for the answer to the next
+    question; with keys the nonce tells them apart.
     """
 
     def __init__(
@@ -91,9 +95,11 @@ class HttpHook:
         if self._closed:
             raise UnavailableError("policy hook: the daemon is stopping")
         if self._session is None:
+            alone = self._approvers is None
             connector = aiohttp.TCPConnector(
                 limit=CONNECTIONS,
-                keepalive_timeout=_IDLE,
+                force_close=alone,
+                keepalive_timeout=None if alone else _IDLE,
                 ssl=True if self._tls is None else self._tls,
             )
             self._session = aiohttp.ClientSession(

@@ -3,11 +3,16 @@
 import asyncio
 import logging
 import ssl
+from asyncio.sslproto import SSLProtocol
 from typing import Protocol
 
 from signatory.limits import Limits
 
 logger = logging.getLogger(__name__)
+
+# asyncio takes a buffer of 256 KiB for each TLS connection before its client has said a word, and keeps it
+# until the garbage collector comes by: silent clients cost a gigabyte. A record of TLS has 16 KiB.
+SSLProtocol.max_size = 16 * 1024
 
 
 class Host(Protocol):

@@ -15,7 +15,8 @@ NOT_LOCAL = "a reload is taken from this machine only"
 FROM_A_PAGE = "a reload is not taken from web pages"
 FORWARDED = "a reload is not taken through a proxy"
 
-_OF_PROXIES = ("Forwarded", "X-Forwarded-For", "Via")
+_OF_PROXIES = ("forwarded", "via", "x-real-ip", "true-client-ip", "cf-connecting-ip")
+_OF_PROXIES_BEGIN = "x-forwarded-"
 
 
 class Reloading:
@@ -46,7 +47,8 @@ class Reloading:
         if "Origin" in request.headers:
             return FROM_A_PAGE
         # A proxy on this machine would let the whole network in.
-        if any(name in request.headers for name in _OF_PROXIES):
+        names = (name.lower() for name in request.headers)
+        if any(name in _OF_PROXIES or name.startswith(_OF_PROXIES_BEGIN) for name in names):
             return FORWARDED
         return ""
 

@@ -4,7 +4,7 @@ import asyncio
 import posixpath
 import re
 from dataclasses import dataclass
-from urllib.parse import SplitResult, parse_qsl, unquote_to_bytes, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote_plus, unquote_to_bytes, urlsplit
 
 from aiohttp import web
 
@@ -14,6 +14,10 @@ from signatory.server.connections import Connection, connection_of, new_request_
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}")
 _DRY_RUN = re.compile(r"(?i)dry[\W_]*run")
+_DRY_RUN_ANYWHERE = re.compile(r"(?i)dry[\W_]+run")
+"""In a value too; no Base58 has it, which may well hold the six letters."""
+_ESCAPES = 3
+"""How often a query may have been escaped by those who passed it on."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 FROM_A_PAGE = "requests from web pages are refused"
@@ -60,11 +64,13 @@ class Visit:
 
 
 def parse_target(raw: str) -> Target:
-    """Read a request target, `/path?query` or with scheme and host before it. Raises HttpError 400."""
+    """Read a request target, `/path?query` or with scheme and host before it. Raises HttpError 400.
+
+    There are no fragments in one: a `#` is a character like any other, as in Go.
+    """
     if not raw.startswith("/"):
         parts = _absolute(raw)
         raw = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-    raw = raw.partition("#")[0]
     path, _, query = raw.partition("?")
     if "%" in path:
         path = unquote_to_bytes(path).decode("utf-8", "replace")
@@ -107,8 +113,17 @@ def request_id(request: web.BaseRequest) -> str:
 
 
 def mentions_dry_run(target: Target) -> bool:
-    """Whether the query speaks of a dry run, in whatever spelling: such a request must never sign."""
-    return bool(target.query) and any(_DRY_RUN.search(name) for name, _ in target.pairs())
+    """Whether the query speaks of a dry run, in whatever spelling: such a request must never sign.
+
+    It does so too where that stands in a value: behind a separator that we do not know, or escaped twice.
+    """
+    if not target.query:
+        return False
+    text = target.query
+    for _ in range(_ESCAPES):
+        text = unquote_plus(text)
+    names = (name for query in {target.query, text} for name, _ in Target("", query).pairs())
+    return bool(_DRY_RUN_ANYWHERE.search(text)) or any(_DRY_RUN.search(name) for name in names)
 
 
 def check_dry_run(target: Target) -> None:
@@ -181,7 +196,7 @@ async def _read_slowly(request: web.BaseRequest, connection: Connection, limits:
 
 def _absolute(raw: str) -> SplitResult:
     try:
-        parts = urlsplit(raw)
+        parts = urlsplit(raw, allow_fragments=False)
     except ValueError:
         raise HttpError(400, "the request target is not a URL") from None
     if parts.scheme not in {"http", "https"} or not parts.netloc:

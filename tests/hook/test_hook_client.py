@@ -383,15 +383,18 @@ async def test_the_words_of_a_status_line_are_cut() -> None:
         assert len(str(await failure(fake))) < 300
 
 
-async def test_a_connection_is_used_again_and_their_number_is_bounded() -> None:
+@pytest.mark.parametrize("keys", [None, KEYS])
+async def test_the_number_of_connections_is_bounded_and_only_signed_answers_share_one(
+    keys: tuple[PublicKey, ...] | None,
+) -> None:
     gate = asyncio.Event()
 
-    async def script(_: Asked, writer: asyncio.StreamWriter) -> None:
+    async def script(asked: Asked, writer: asyncio.StreamWriter) -> None:
         await gate.wait()
-        writer.write(http("200 OK"))
+        await signing(APPROVER)(asked, writer)
 
     async with hook(script) as fake:
-        client = HttpHook(fake.address, None)
+        client = HttpHook(fake.address, keys)
         questions = [asyncio.create_task(client.ask(QUESTION, CALL)) for _ in range(3 * CONNECTIONS)]
         await until(lambda: len(fake.asked) >= CONNECTIONS)
         gate.set()
@@ -399,8 +402,68 @@ async def test_a_connection_is_used_again_and_their_number_is_bounded() -> None:
         for _ in range(5):
             await client.ask(QUESTION, CALL)
         await client.close()
-    assert (fake.most, fake.connections) == (CONNECTIONS, CONNECTIONS)
     assert len(fake.asked) == 3 * CONNECTIONS + 5
+    assert fake.connections == (len(fake.asked) if keys is None else CONNECTIONS)
+    assert fake.most <= CONNECTIONS + (keys is None)  # one that just ended may still be seen
+
+
+def early(status: str, then: bytes) -> tuple[bytes, bytes]:
+    return f"HTTP/1.1 {status}\r\n\r\n".encode(), then
+
+
+@pytest.mark.parametrize(
+    ("first", "more"),
+    [
+        early("200 OK\r\nContent-Length: 0", http("200 OK")),
+        early("200 OK\r\nContent-Length: 0\r\nConnection: keep-alive", http("200 OK")),
+        early("204 No Content\r\nContent-Length: 38", http("200 OK")),
+    ],
+)
+async def test_an_unsigned_answer_that_came_before_its_question_allows_nothing(
+    first: bytes, more: bytes
+) -> None:
+    believed = asyncio.Event()
+
+    async def script(_: Asked, writer: asyncio.StreamWriter) -> None:
+        if len(fake.asked) > 1:
+            writer.write(http("403 Forbidden"))
+            return
+        writer.write(first)
+        await believed.wait()
+        writer.write(more)
+
+    async with hook(script) as fake:
+        assert await second_answer(fake, None, believed) == "policy hook: 403 Forbidden"
+
+
+async def test_a_signed_answer_that_is_sent_twice_allows_once() -> None:
+    believed = asyncio.Event()
+
+    async def script(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        if len(fake.asked) > 1:
+            await signing(APPROVER, "403 Forbidden", error="no")(asked, writer)
+            return
+        await signing(APPROVER)(asked, writer)
+        await believed.wait()
+        await signing(APPROVER)(asked, writer)
+
+    async with hook(script) as fake:
+        assert await second_answer(fake, KEYS, believed) == "nonce mismatch"
+
+
+async def second_answer(fake: FakeHook, keys: tuple[PublicKey, ...] | None, believed: asyncio.Event) -> str:
+    """What the second of two questions is refused with, when something arrives between them."""
+    client = HttpHook(fake.address, keys)
+    try:
+        await client.ask(QUESTION, CALL)
+        believed.set()
+        for _ in range(100):
+            await asyncio.sleep(0)  # so that it arrives, where somebody still reads
+        with pytest.raises(DeniedError) as caught:
+            await client.ask(QUESTION, CALL)
+    finally:
+        await client.close()
+    return str(caught.value)
 
 
 async def test_a_cancelled_question_ends_its_connection() -> None:

@@ -114,7 +114,10 @@ async def test_it_is_403_where_it_is_not_allowed() -> None:
     ["dry_run", "dry_run=", "dry_run=0", "dry_run=false", "dry_run=True", "dry_run=1&dry_run=0",
      "dry_run=1&dry_run=1", "dry_run=0&dry_run=1", "dry%5Frun=0", "Dry_Run=1", "dry-run=1", "dryrun=1",
      "DRY_RUN=true", "dry_run%20=1", "%20dry_run=1", "dry_run[]=1", "a=b;dry_run=1&dry_run", "dry_run=1%20",
-     "version=1&dry_run=no", "dry_run=1&dryRun=1"],
+     "version=1&dry_run=no", "dry_run=1&dryRun=1", "version=1;dry_run=1", "authentication=edsig;dry_run=1",
+     "version=1%26dry_run=1", "version=1%3Bdry_run=1", "a=1?dry_run=1", "version=dry_run", "=dry_run",
+     "dry%255Frun=1", "%2564ry_run=1", "%252564ry_run=1", "%2564ryrun=1", "version=1#dry_run=1",
+     "dry_run=1#"],
 )  # fmt: skip
 async def test_a_query_that_speaks_of_a_dry_run_in_any_other_way_is_400_and_signs_nothing(
     query: str, allowed: str
@@ -124,6 +127,19 @@ async def test_a_query_that_speaks_of_a_dry_run_in_any_other_way_is_400_and_sign
         reply = await dry(running, query=query)
     assert (reply.status, vault.signed) == (400, [])
     assert reply.message == "dry_run takes 1 or true, once; nothing was signed"
+
+
+@pytest.mark.parametrize("path", [f"/keys/{TZ1}#dry_run=1", f"http://t/keys/{TZ1}#dry_run=1"])
+async def test_behind_a_hash_sign_it_is_part_of_the_key_s_name(path: str) -> None:
+    vault = ScriptedVault(*PAIRS.values())
+    async with serving(vault, server=ALLOWED) as running:
+        reply = await running.ask("POST", path, json.dumps(TRANSACTION.hex()).encode())
+    assert (reply.status, vault.signed) == (400, [])
+
+
+async def test_a_signature_with_the_letters_in_it_speaks_of_no_dry_run() -> None:
+    async with serving() as running:
+        assert (await running.sign(TZ1, TRANSACTION, "?authentication=edsigDryRunxdRYrUN")).status == 200
 
 
 async def test_a_proof_of_possession_is_not_made_for_a_dry_run() -> None:

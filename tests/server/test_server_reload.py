@@ -219,6 +219,16 @@ async def test_a_key_is_tied_to_a_vault_and_let_go_again() -> None:
             assert (len(first.signed), len(second.signed)) == counts
 
 
+async def test_other_pins_hold_before_any_vault_has_listed_again() -> None:
+    first, second = (ScriptedVault(PAIRS[KeyType.ED25519]) for _ in range(2))
+    async with serving(first, second) as running:
+        for pins, name in (({TZ1: "vault1"}, "vault1"), ({}, "vault0"), ({TZ1: "vault2"}, None)):
+            running.keyring.repin(pins)
+            entry = running.keyring.get(TZ1)
+            assert (entry.vault_name if entry else None) == name
+    assert (first.listed, second.listed) == (1, 1)
+
+
 async def test_64_clients_lose_no_request_while_reloads_follow_each_other() -> None:
     written = Written(BOTH)
     async with serving(tezos=BOTH, server=ON, source=written) as running:

@@ -60,6 +60,9 @@ async def test_a_reload_is_begun_and_told_on_both_listeners(utility: bool) -> No
         (ON, "origin: null\r\n", "a reload is not taken from web pages"),
         (ON, "X-Forwarded-For: 10.0.0.1\r\n", "a reload is not taken through a proxy"),
         (ON, "Forwarded: for=10.0.0.1\r\n", "a reload is not taken through a proxy"),
+        (ON, "via: 1.1 edge\r\n", "a reload is not taken through a proxy"),
+        (ON, "X-Real-IP: 10.0.0.1\r\n", "a reload is not taken through a proxy"),
+        (ON, "x-forwarded-proto: https\r\n", "a reload is not taken through a proxy"),
     ],
 )
 async def test_who_may_not_reload_is_told_why_and_nothing_is_read(
@@ -224,9 +227,14 @@ async def test_stopping_does_not_wait_for_a_file_that_hangs() -> None:
         await running.ask("POST", "/reload", b"")
         await until(written.begun.is_set)
         await running.daemon.stop()
-        assert not running.daemon._reloader.start()
-        assert running.daemon.policy.current is before
-    written.gate.set()
+        reloader = running.daemon._reloader
+        assert not reloader.running
+        assert not reloader.start()
+        written.gate.set()
+        await until(lambda: reloader._reading is not None and reloader._reading.done())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert (running.daemon.policy.current is before, written.in_force) == (True, [])
 
 
 async def test_what_needs_a_restart_is_named_and_stays_as_it_was(caplog: pytest.LogCaptureFixture) -> None:

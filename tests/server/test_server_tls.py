@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 import struct
+import tracemalloc
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -305,6 +306,26 @@ async def test_handshakes_under_way_count_and_the_oldest_gives_way(tmp_path: Pat
         for client in (*silent, *crowd[:-10]):
             assert await client.closed() == b""
         assert len(running.server.opening) <= 4
+
+
+async def test_a_client_that_says_nothing_costs_little_memory(tmp_path: Path) -> None:
+    async with secured(tmp_path) as running:
+        assert await running.status() == 200  # what is made once is made
+        tracemalloc.start()
+        try:
+            for number in range(64):
+                await running.bare()
+                await running.handshakes(number + 1)
+            taken, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert taken < 64 * 64 * 1024
+
+
+async def test_a_long_request_over_tls_arrives_whole(tmp_path: Path) -> None:
+    body = bytes(range(256)) * 2000
+    async with secured(tmp_path) as running:
+        assert (await (await running.client()).ask("POST", "/", body)).body == body
 
 
 async def test_an_idle_client_gives_way_to_a_new_one_without_saying_goodbye(tmp_path: Path) -> None:
