@@ -4,6 +4,7 @@ import contextlib
 import logging
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 from cli.asking import Terminal
 from cli.options import Settings
@@ -45,7 +46,10 @@ class Rereading:
         self._settings = settings
 
     def read(self) -> Config:
-        """As `load`."""
+        """As `load`, from a regular file: a pipe says nothing a second time, and would be waited for."""
+        path = Path(self._settings.config)
+        if self._settings.config and path.exists() and not path.is_file():
+            raise ConfigError(f"{path} is not a regular file", hint="put the file there, or start again")
         return load(self._settings)
 
     def taken(self, config: Config) -> None:

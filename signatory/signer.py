@@ -118,10 +118,12 @@ class Signer:
             await self._check_limits(story, request)
             self._observer.requesting(story)
             await self._advance(story, request)
+            policy = self._check_again(story, policy)
             async with self._audited(story, request.kind):
                 signature = await entry.vault.sign(entry.key, story.message, story.version, story.call)
                 if not entry.verifier.verify(story.message, signature, story.version):
                     raise await _not_verified(entry)
+                self._check_again(story, policy)
         return Signature(story.pkh.type, signature)
 
     async def prove(self, story: Story, aggregate: PublicKey | None = None) -> Signature:
@@ -160,9 +162,17 @@ class Signer:
         Nothing is awaited between the last look at the policy and the limits.
         """
         entry = story.entry = await self.key(story.address)
-        if self._policy.current is not judged_by:
-            _check_allowed(self._policy.current, story, _understood(self._policy.current, story))
+        self._check_again(story, judged_by)
         return entry
+
+    def _check_again(self, story: Story, judged_by: Policy) -> Policy:
+        """After every wait: what a reload took away must not leave once the reload is over."""
+        policy = self._policy.current
+        if policy is not judged_by:
+            _check_allowed(policy, story, _understood(policy, story))
+        if self._keyring.get(story.address) is None:
+            raise NotFoundError(NOT_FOUND)
+        return policy
 
     async def _check_limits(self, story: Story, request: SignRequest) -> None:
         """What needs the past: how far above the mark, and how many requests in which time."""

@@ -12,7 +12,7 @@ from typing import Any
 from signatory.errors import ConfigError, UnavailableError
 
 NONE_FOUND = "no AWS credentials were found"
-_HINT = "write them under `credentials`, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a role"
+_HINT = "write them into the configuration, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a role"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from signatory.net.dynamodb_errors import (
     TableExistsError,
     TableMissingError,
     UnknownOutcomeError,
+    UnreachedError,
     mapped,
 )
 
@@ -58,9 +59,13 @@ class TableSettings:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long is tried, in seconds: one piece of work, a table to be made; pauses double, with jitter."""
+    """How long is tried, in seconds: one piece of work, the first answer at all, a table to be made.
+
+    Pauses double, with jitter.
+    """
 
     work: float = 5.0
+    reach: float = 15.0
     creation: float = 120.0
     first_pause: float = 0.025
     longest_pause: float = 0.4
@@ -108,7 +113,9 @@ class Table:
             except TimeoutError:
                 pass
         reason = last.message if last else f"the DynamoDB table {self.name} did not answer"
-        hint = last.hint if last else "is the endpoint reachable from here?"
+        hint = (
+            last.hint if last else None
+        ) or "check region and endpoint, and that they can be reached from here"
         raise UnavailableError(f"{reason}; given up after {limit:g} s", hint=hint)
 
     async def call(self, io: str, operation: str, **parameters: Any) -> Reply:
@@ -121,9 +128,24 @@ class Table:
     async def ensure(self, hash_key: str, range_key: str) -> None:
         """Wait until the table can be used; make it, on demand and protected, where it may and must be made.
 
-        Raises ConfigError for a table with other keys and for one that is not there and may not be made.
+        Raises ConfigError for a table with other keys and for one that is not there and may not be made,
+        UnavailableError for an endpoint that does not answer, long before a table that is made is given up.
         """
-        await self.persist(lambda: self._active(hash_key, range_key), self._patience.creation)
+        begun, answered = time.monotonic(), False
+
+        async def attempt() -> None:
+            nonlocal answered
+            try:
+                await self._active(hash_key, range_key)
+            except UnreachedError as error:
+                if not answered and time.monotonic() - begun > self._patience.reach:
+                    raise UnavailableError(error.message, hint=error.hint) from None
+                raise
+            except BusyError:
+                answered = True
+                raise
+
+        await self.persist(attempt, self._patience.creation)
 
     async def close(self) -> None:
         """Finish what is under way, then let go of threads and connections; idempotent."""

@@ -12,6 +12,8 @@ from signatory.errors import UnavailableError
 Item = Mapping[str, Mapping[str, Any]]
 """An item in DynamoDB's own form: attribute to type to value."""
 
+UNREACHED = "check region and endpoint, and that they can be reached from here"
+
 BUSY = frozenset(
     {
         "ProvisionedThroughputExceeded",
@@ -67,6 +69,10 @@ class BusyError(CallFailedError):
     """Throttled, or in the way of another transaction: the same call may pass soon."""
 
 
+class UnreachedError(BusyError):
+    """Nothing answered: the call never left."""
+
+
 class ExpiredError(CallFailedError):
     """The session's credentials are too old."""
 
@@ -102,7 +108,7 @@ def mapped(error: Exception, operation: str, table: str) -> CallFailedError:
         return _answered(error.response, operation, table)
     code, what = type(error).__name__, f"the DynamoDB table {table}"
     if isinstance(error, (boto.EndpointConnectionError, boto.ConnectTimeoutError)):
-        return BusyError(f"{what} cannot be reached ({code})", code)
+        return UnreachedError(f"{what} cannot be reached ({code})", code, hint=UNREACHED)
     if isinstance(error, boto.SSLError):
         hint = "the certificate of the endpoint is not trusted here, or something stands in between"
         return CallFailedError(f"{what} cannot be reached over TLS", code, hint=hint)

@@ -32,6 +32,7 @@ from signatory.observe import bounded
 from signatory.tezos.keys import PublicKey, Signature
 from signatory.vault import Call
 from signatory.watermark.memory import MemoryStore
+from signatory.watermark.rules import Mark
 
 ONE, TWO, BOTH = (
     "".join(f"  {key}: {EVERYTHING}\n" for key in keys) for keys in ((TZ1,), (TZ2,), (TZ1, TZ2))
@@ -137,7 +138,7 @@ async def test_a_request_that_waits_in_the_lock_while_its_key_is_removed_leaves_
         first, second = await _second_in_the_lock(running, vault)
         await reloaded(running)
         vault.gate.set()
-        assert (await first).status == 200  # it was with the vault already
+        assert (await first).status == 403  # the vault had it already: it signs, and nothing leaves
         assert (await second).message == f"{TZ1} is not listed in config"
         mark = await marks.current(CHAIN, TZ1, "attestation")
     assert vault.signed == [attestation(1)]
@@ -154,12 +155,36 @@ async def test_a_request_that_waits_in_the_lock_while_its_key_leaves_the_vault_i
         assert (await reloaded(running))["keys_gone"] == [TZ1]
         vault.pairs[TZ1] = pair  # the vault itself would still sign
         vault.gate.set()
-        await first
+        assert (await first).status == 404
         assert (await second).status == 404
         mark = await marks.current(CHAIN, TZ1, "attestation")
     assert vault.signed == [attestation(1)]
     assert mark is not None
     assert mark.level == 1
+
+
+class SlowMarks(MemoryStore):
+    """Says when a mark is being written, and waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writing, self.written = asyncio.Event(), asyncio.Event()
+
+    async def advance(self, chain: str, pkh: str, kind: str, mark: Mark) -> None:
+        await super().advance(chain, pkh, kind, mark)
+        self.writing.set()
+        await self.written.wait()
+
+
+async def test_a_request_whose_key_is_removed_while_its_mark_is_written_never_reaches_the_vault() -> None:
+    vault, marks = ScriptedVault(*PAIRS.values()), SlowMarks()
+    async with serving(vault, server=ON, source=Written(TWO), watermark=marks) as running:
+        request = asyncio.create_task(running.sign(TZ1, attestation(1)))
+        await marks.writing.wait()
+        await reloaded(running)
+        marks.written.set()
+        assert (await request).message == f"{TZ1} is not listed in config"
+    assert vault.calls == []
 
 
 async def test_keys_that_came_and_went_are_told_and_used_no_more() -> None:
