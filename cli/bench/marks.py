@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import secrets
-import statistics
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -32,20 +32,19 @@ _AFTER_LEVEL = bytes(4) + bytes(range(32))
 
 
 @dataclass(slots=True)
-class Marks:
-    """What the run saw; seconds unless the name says otherwise."""
+class AtStore:
+    """What the store did on one disk; seconds unless the name says otherwise."""
 
+    place: str = ""
+    """Where the slow disk was: memory where there is such a folder, so that a sync is what it was made."""
     sync: float = 0.0
     """The median sync of the slow disk."""
+    sync_p99: float = 0.0
     alone_per_second: float = 0.0
     """One task, so one sync for each mark."""
     together_per_second: float = 0.0
     """A task for each of the keys, all at once."""
     together_p99: float = 0.0
-    http: list[tuple[int, Measured, Measured]] = field(default_factory=list)
-    """Clients, then the load over marks in memory and over marks in files."""
-    judged: float = 0.0
-    """Decode one transaction and judge it."""
 
     @property
     def gain(self) -> float:
@@ -58,10 +57,18 @@ class Marks:
         return self.together_p99 / self.sync
 
 
-async def at_the_store(folder: Path, seconds: float, found: Marks) -> None:
-    """The file store on a disk whose every sync lasts `SYNC`: one task, then one for each of 64 keys."""
+MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+
+
+def places() -> list[Path]:
+    """Where the store is measured: in memory, where a sync is only what it was made to be, and on disk."""
+    return [MEMORY, Path(tempfile.gettempdir())] if MEMORY.is_dir() else [Path(tempfile.gettempdir())]
+
+
+async def at_the_store(folder: Path, seconds: float, found: AtStore) -> None:
+    """The file store on a disk whose every sync lasts `SYNC` more: one task, then one for each of 64 keys."""
     disk = SlowDisk(sync=SYNC)
-    found.sync = _sync_time(disk, folder)
+    found.sync, found.sync_p99 = _sync_times(disk, folder)
     store = FileStore(folder, disk=disk)
     await store.open()
     try:
@@ -72,6 +79,17 @@ async def at_the_store(folder: Path, seconds: float, found: Marks) -> None:
     found.alone_per_second = len(alone) / seconds
     found.together_per_second = len(together) / seconds
     found.together_p99 = sorted(together)[len(together) * 99 // 100]
+
+
+@dataclass(slots=True)
+class Marks:
+    """What the run saw."""
+
+    stores: list[AtStore] = field(default_factory=list)
+    http: list[tuple[int, Measured, Measured]] = field(default_factory=list)
+    """Clients, then the load over marks in memory and over marks in files."""
+    judged: float = 0.0
+    """Seconds to decode one transaction and judge it."""
 
 
 async def over_http(
@@ -131,18 +149,19 @@ async def _advance(store: FileStore, tasks: int, seconds: float) -> list[float]:
     return latencies
 
 
-def _sync_time(disk: SlowDisk, folder: Path) -> float:
-    """The median of some syncs of a file with new bytes in it."""
+def _sync_times(disk: SlowDisk, folder: Path) -> tuple[float, float]:
+    """Median and 99th percentile of some syncs of a file with new bytes in it."""
     times = []
     with (folder / "sync").open("wb") as file:
-        for _ in range(50):
-            file.write(bytes(100))
+        for _ in range(200):
+            file.write(bytes(6000))
             file.flush()
             start = time.perf_counter()
             disk.sync(file.fileno())
             times.append(time.perf_counter() - start)
     (folder / "sync").unlink()
-    return statistics.median(times)
+    times.sort()
+    return times[100], times[198]
 
 
 def _sources(address: str, bakers: list[KeyPair]) -> list[Iterator[bytes]]:

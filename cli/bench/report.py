@@ -12,6 +12,11 @@ _MARKS = """\
 |---:|---:|---:|---:|---:|---:|---:|---:|---:|"""
 
 
+_STORES = """\
+| slowed disk in | sync ms | its p99 | marks per second, 1 task | 64 tasks | gain | p99 ms | p99 in syncs |
+|---|---:|---:|---:|---:|---:|---:|---:|"""
+
+
 def markdown(report: Report) -> str:
     """The whole report as Markdown tables."""
     lines = [
@@ -43,15 +48,11 @@ def _marks(report: Report) -> list[str]:
             f"| {clients} | {file.rate:,.0f} | {file.p50:.2f} | {file.p99:.2f} | {memory.rate:,.0f} "
             f"| {memory.p50:.2f} | {memory.p99:.2f} | {file.rate / memory.rate:.2f} | {failed} |"
         )
-    return [
-        *lines,
-        "",
-        "| watermarks in files, at the store | value |",
-        "|---|---:|",
-        f"| one sync of the slowed disk, ms | {1000 * found.sync:.2f} |",
-        f"| marks per second, one task: one sync each | {found.alone_per_second:,.0f} |",
-        f"| marks per second, 64 tasks on 64 keys | {found.together_per_second:,.0f} |",
-        f"| that many times one sync each | {found.gain:.1f} |",
-        f"| their p99, in syncs | {found.syncs_p99:.2f} |",
-        f"| decode and judge one transaction, µs | {1e6 * found.judged:.1f} |",
+    lines += ["", _STORES]
+    lines += [
+        f"| {one.place} | {1000 * one.sync:.2f} | {1000 * one.sync_p99:.2f} | {one.alone_per_second:,.0f} "
+        f"| {one.together_per_second:,.0f} | {one.gain:.1f} "
+        f"| {1000 * one.together_p99:.2f} | {one.syncs_p99:.2f} |"
+        for one in found.stores
     ]
+    return [*lines, "", f"Decode and judge one transaction: {1e6 * found.judged:.1f} µs."]

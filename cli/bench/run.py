@@ -125,8 +125,10 @@ async def bench(
                 await run.ladder("nitro vault (unix socket)", server)
                 await run.families("nitro vault (unix socket)", server)
     progress("watermarks at the store")
-    with tempfile.TemporaryDirectory(prefix="signatory-bench-") as name:
-        await marks.at_the_store(Path(name), seconds, report.marks)
+    for place in marks.places():
+        with tempfile.TemporaryDirectory(prefix="signatory-bench-", dir=place) as name:
+            report.marks.stores.append(marks.AtStore("memory" if place == marks.MEMORY else "disk"))
+            await marks.at_the_store(Path(name), seconds, report.marks.stores[-1])
     report.marks.judged = marks.judging(MESSAGE, seconds / 4)
     progress("the vault seam")
     report.seam = {key.value: _seam(pair, seconds / 4) for key, pair in keys.items()}

@@ -74,7 +74,7 @@ async def test_the_loads_over_marks_are_attestations_that_rise_and_all_are_signe
 
 
 async def test_the_loads_at_the_store_fill_every_figure(tmp_path: Path) -> None:
-    found = marks.Marks()
+    found = marks.AtStore()
     await marks.at_the_store(tmp_path, 0.1, found)
 
     assert found.sync >= marks.SYNC
