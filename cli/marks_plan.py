@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from signatory.errors import NotFoundError
-from signatory.watermark.marks import Chain
+from signatory.watermark.marks import Chain, higher
 from signatory.watermark.rules import Mark
 from signatory.watermark.store import Marks
 
@@ -29,6 +29,8 @@ class Rise:
 
     def __str__(self) -> str:
         before = "no mark" if self.before is None else str(self.before)
+        if before == str(self.after):
+            return f"{self.chain} {self.key} {self.kind}: {before}, and nothing more is signed there"
         return f"{self.chain} {self.key} {self.kind}: {before} -> {self.after}"
 
 
@@ -65,15 +67,15 @@ def nested(found: Iterable[tuple[str, str, str, Mark]]) -> Marks:
 
 
 def merge(stored: Marks, given: Marks) -> list[Rise]:
-    """What rises when no mark may be lower than the given one."""
+    """What changes when no mark may be lower than the given one; of one place and two hashes none stays."""
     top = {chain: max(_levels(stored[chain]), default=0) for chain in stored}
     rises = []
     for chain, key, kind, mark in rows(given):
         before = stored.get(chain, {}).get(key, {}).get(kind)
         if before is None:
             rises.append(Rise(chain, key, kind, None, mark, mark.level - top.get(chain, mark.level)))
-        elif (mark.level, mark.round) > (before.level, before.round):
-            rises.append(Rise(chain, key, kind, before, mark, mark.level - before.level))
+        elif (after := higher(before, mark)) != before:
+            rises.append(Rise(chain, key, kind, before, after, after.level - before.level))
     return rises
 
 

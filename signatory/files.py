@@ -159,10 +159,10 @@ def exclusive(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def locked(path: Path, *, wait: bool) -> Iterator[None]:
-    """Hold the lock at `path`: a file, made where absent, or a folder.
+def locked(path: Path, *, wait: bool) -> Iterator[int]:
+    """Hold the lock at `path`: a file, made where absent, or a folder. Gives the descriptor that holds it.
 
-    Raises UnavailableError when another process holds it and not `wait`.
+    Raises UnavailableError when another process holds it and not `wait`, and where nothing can be locked.
     """
     try:
         if path.is_dir():
@@ -174,8 +174,10 @@ def locked(path: Path, *, wait: bool) -> Iterator[None]:
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError as error:
+        except BlockingIOError as error:
             raise UnavailableError(f"another process holds {path}") from error
-        yield
+        except OSError as error:
+            raise UnavailableError(f"cannot lock {path}: {error.strerror}") from error
+        yield descriptor
     finally:
         os.close(descriptor)

@@ -13,8 +13,9 @@ from typing import Any
 from signatory.errors import ConfigError, IntegrityError, MalformedError, UnavailableError
 from signatory.net.dynamodb import IoTold, Patience, Table, TableSettings
 from signatory.net.dynamodb_errors import RefusedError, UnknownOutcomeError
-from signatory.watermark import items, rules
+from signatory.watermark import items, marks, rules
 from signatory.watermark.anchor import Epoch, moved
+from signatory.watermark.marks import Table as Marked
 from signatory.watermark.rules import Mark
 from signatory.watermark.store import Marks
 
@@ -32,6 +33,8 @@ class DynamoStore:
         self.table = settings.table
         self._table = Table(settings, patience)
         self._opened = self._closed = False
+        self._passed: Marked = {}
+        """What this process let through: where an item is lost or put back, none of it is contradicted."""
 
     @property
     def on_io(self) -> IoTold:
@@ -55,6 +58,8 @@ class DynamoStore:
         A table that is busy or does not answer is tried again for some seconds, then UnavailableError.
         """
         self._check_open()
+        passed = self._passed.setdefault(chain, {}).setdefault(pkh, {})
+        marks.check(passed, kind, mark)
         token = secrets.token_hex(16)
         place = (chain, pkh, kind)
         transaction = items.transaction(self.table, place, mark, token)
@@ -71,22 +76,24 @@ class DynamoStore:
                     raise
 
         await self._table.persist(attempt)
+        marks.check(passed, kind, mark)  # others passed meanwhile, the table may have changed under us
+        passed[kind] = mark
 
     async def current(self, chain: str, pkh: str, kind: str) -> Mark | None:
         """See WatermarkStore."""
         self._check_open()
-        marks = await asyncio.gather(
+        found = await asyncio.gather(
             *(self._table.persist(self._reader(chain, pkh, other)) for other in items.kinds_of(kind))
         )
-        known = [mark for mark in marks if mark is not None]
+        known = [mark for mark in found if mark is not None]
         return max(known, key=lambda mark: (mark.level, mark.round), default=None)
 
-    async def lift(self, marks: Marks) -> int:
+    async def lift(self, lifted: Marks) -> int:
         """See WatermarkStore."""
         self._check_open()
         rose = [
             await self._lift((chain, pkh, kind), mark)
-            for chain, keys in marks.items()
+            for chain, keys in lifted.items()
             for pkh, kinds in keys.items()
             for kind, mark in kinds.items()
         ]
@@ -136,21 +143,25 @@ class DynamoStore:
 
     async def _lift(self, place: tuple[str, str, str], mark: Mark) -> bool:
         token = secrets.token_hex(16)
-        written = items.item(*place, mark, token)
+
+        async def put(wanted: Mark, condition: Mapping[str, Any]) -> None:
+            item = items.item(*place, wanted, token)
+            await self._table.call("write", "put_item", TableName=self.table, Item=item, **condition)
 
         async def attempt() -> bool:
             try:
-                await self._table.call(
-                    "write",
-                    "put_item",
-                    TableName=self.table,
-                    Item=written,
-                    **items.condition(mark, same=False),
-                )
+                await put(mark, items.condition(mark, same=False))
             except RefusedError as error:
                 fields = error.items[0] or await self._item(place) or {}
-                self._mark(place, fields)
+            else:
+                return True
+            stored = self._mark(place, fields)
+            if items.token_of(fields) == token or (settled := marks.higher(stored, mark)) == stored:
                 return items.token_of(fields) == token
+            try:
+                await put(settled, items.condition_at(settled))
+            except RefusedError:
+                return False  # it rose meanwhile
             return True
 
         return await self._table.persist(attempt)

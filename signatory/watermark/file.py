@@ -227,6 +227,10 @@ class FileStore:
             )
         if found is None:
             return Epoch(secrets.token_hex(16), 1)
+        if self._anchor and stored is None:
+            logger.warning(
+                "The anchor %s is empty, and takes %s: nobody can tell an old copy now", place, found
+            )
         moved(place, stored, found)
         return Epoch(found.store, found.number + 1)
 

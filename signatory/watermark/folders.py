@@ -5,40 +5,30 @@ Everything here blocks. One thread at a time calls it, but for `write_v2`, which
 """
 
 import contextlib
-import errno
 import json
 import logging
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from signatory.errors import ConfigError, MalformedError, UnavailableError
-from signatory.files import Disk, locked, make_folders, put_durably, replace_durably
-from signatory.watermark import journal, marks, older
+from signatory.files import Disk, make_folders, put_durably, replace_durably
+from signatory.watermark import journal, marks, older, v2
 from signatory.watermark.anchor import Epoch
+from signatory.watermark.hold import Hold, identity, standing
 from signatory.watermark.store import Marks
 
 logger = logging.getLogger(__name__)
-
-AHEAD = "JOURNAL-AHEAD.json"
-"""Stands in `watermark_v2/` while the journal has newer marks. Signatory refuses a folder that holds it."""
-
-MAX_BYTES = 1 << 30
-"""A longer file is no file of marks."""
 
 _AHEAD_TEXT = {
     "what": "the marks in this folder are behind those in watermark_journal",
     "why": "the signer that writes both is running, or did not stop cleanly",
     "remedy": "start and stop it once, and this file goes; never remove it by hand",
 }
-_V2_REMAINS = re.compile(rf"\.(?:{marks.CHAIN_FILE.pattern}|{re.escape(AHEAD)})\.[0-9a-f]{{12}}")
 _FOLDER_MODE = 0o750
-
-Measure = Callable[[str], contextlib.AbstractContextManager[None]]
-"""Wraps one `read`, `write` or `create` for the metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +48,7 @@ class Found:
 class Folders:
     """The files under one base folder."""
 
-    def __init__(self, base_dir: Path, disk: Disk, measure: Measure) -> None:
+    def __init__(self, base_dir: Path, disk: Disk, measure: v2.Measure) -> None:
         self._base = base_dir
         self._v2_folder = base_dir / "watermark_v2"
         self._journal_folder = base_dir / "watermark_journal"
@@ -67,26 +57,30 @@ class Folders:
         self._new_v2 = re.compile(r"\.watermark_v2\.[0-9a-f]{12}")
         self._disk = disk
         self._measure = measure
-        self._held = contextlib.ExitStack()
+        self._hold = Hold()
         self._v2: dict[str, marks.Chain] = {}
         self._descriptor: int | None = None
         self._start = b""
         self._sequence = 0
+        self._size = 0
         self._ahead = False
         self.grown = 0
         """Bytes appended since the journal was made."""
 
     def hold(self) -> None:
         """Keep other processes out until `release`, and clear what a crash left. Raises UnavailableError."""
-        with self._mapped("open"), contextlib.ExitStack() as held:
+        with self._mapped("open"):
             make_folders(self._base, _FOLDER_MODE, disk=self._disk)
             make_folders(self._journal_folder, _FOLDER_MODE, disk=self._disk)
             self._disk.sync_folder(self._base)  # names that a crash left without a sync
-            held.enter_context(locked(self._journal_folder, wait=False))
-            if self._v2_folder.exists():
-                held.enter_context(locked(self._v2_folder, wait=False))
-            self._clear_remains()
-            self._held = held.pop_all()
+            try:
+                self._hold.take(self._journal_folder)
+                if self._v2_folder.exists():
+                    self._hold.take(self._v2_folder)
+                self._clear_remains()
+            except BaseException:
+                self._hold.release()
+                raise
 
     def release(self) -> None:
         """Let another process have the folders; idempotent."""
@@ -94,7 +88,7 @@ class Folders:
             descriptor, self._descriptor = self._descriptor, None
             with contextlib.suppress(OSError):
                 self._disk.close(descriptor)
-        self._held.close()
+        self._hold.release()
 
     def load(self, *, accept_lost: bool) -> Found:
         """Read all there is; changes nothing, needs no lock.
@@ -105,17 +99,19 @@ class Folders:
         with self._mapped("read"):
             # The journal first: marks move from it into the files, never back.
             held = self._load_journal()
-            v2, ahead = self._load_v2()
+            stored, ahead = v2.read(self._v2_folder, self._measure)
             if held is None and ahead and not accept_lost:
                 raise ConfigError(
-                    f"{self._v2_folder / AHEAD} stands and {self._path} is gone: newer marks are lost",
+                    f"{self._v2_folder / v2.AHEAD} stands and {self._path} is gone: newer marks are lost",
                     hint="restore the journal; or raise every mark above what was signed with "
                     "`signatory-cli watermark raise --restored`",
                 )
-            files = older.read(self._base) if v2 is None else v2
+            files = older.read(self._base) if stored is None else stored
+        first = held.marks if held else {}
+        v2.check_names(files, first)
         return Found(
-            marks=marks.merge(held.marks if held else {}, files),
-            v2=v2,
+            marks=marks.merge(first, files),
+            v2=stored,
             epoch=held.epoch if held else None,
             ahead=ahead,
         )
@@ -125,10 +121,9 @@ class Folders:
         with self._mapped("write"):
             if found.v2 is None:
                 self._make_v2(found.marks)
-                self._held.enter_context(locked(self._v2_folder, wait=False))
             else:
                 self._disk.sync_folder(self._v2_folder)  # as in `hold`: JOURNAL-AHEAD.json may be such a name
-            self._v2 = dict(found.marks if found.v2 is None else found.v2)
+                self._v2 = dict(found.v2)
             self._ahead = found.ahead
             for folder in older.folders(self._base):
                 done = "migrated, and is" if found.v2 is None else "passed over; it is"
@@ -147,8 +142,9 @@ class Folders:
             with self._measure("write"):
                 self._disk.write(descriptor, data)
                 self._disk.sync(descriptor)
-                self._check_in_place(descriptor)
+                self._check_in_place(descriptor, self._size + len(data))
             self._sequence += 1
+            self._size += len(data)
             self.grown += len(data)
 
     def roll(self, snapshot: Marks, epoch: Epoch) -> None:
@@ -158,52 +154,75 @@ class Folders:
         """
         data = journal.snapshot(epoch, snapshot)
         with self._mapped("write"):
-            if not self._ahead and snapshot != self._v2:
+            self._remake_v2(snapshot)
+            if self._ahead or snapshot != self._v2:
                 self._put_ahead()
             old, self._descriptor = self._descriptor, None
             if old is not None:
                 self._disk.close(old)
             with self._measure("create"):
                 self._descriptor = put_durably(self._path, data, disk=self._disk)
-        self._start, self._sequence, self.grown = journal.header(epoch), 1, 0
+                self._check_in_place(self._descriptor, len(data))
+        self._start, self._sequence, self._size, self.grown = journal.header(epoch), 1, len(data), 0
 
     def write_v2(self, snapshot: Marks) -> None:
         """Make `watermark_v2/` say what `snapshot` says. Raises UnavailableError."""
-        for name, chain in snapshot.items():
-            if chain != self._v2.get(name):
-                with self._measure("write" if name in self._v2 else "create"):
-                    replace_durably(self._v2_folder / f"{name}.json", marks.encode(chain), disk=self._disk)
-                self._v2[name] = chain
+        with self._mapped("write"):
+            self._hold.check()
+            for name, chain in snapshot.items():
+                if chain != self._v2.get(name):
+                    path = self._v2_folder / f"{name}.json"
+                    with self._measure("write" if name in self._v2 else "create"):
+                        replace_durably(path, marks.encode(chain), disk=self._disk)
+                    self._v2[name] = chain
 
     def finish(self, snapshot: Marks, epoch: Epoch) -> None:
-        """The clean end: files and journal agree, Signatory may read the files. Raises UnavailableError."""
-        self.write_v2(snapshot)
-        self.roll(snapshot, epoch)
-        if self._ahead:
-            with self._mapped("write"):
-                self._disk.unlink(self._v2_folder / AHEAD)
+        """The clean end: files and journal agree, Signatory may read the files.
+
+        The files are read again: somebody may have changed them meanwhile. Raises ConfigError for one that is
+        unknown or damaged, UnavailableError.
+        """
+        with self._mapped("write"):
+            self._remake_v2(snapshot)
+            found, _ = v2.read(self._v2_folder, self._measure)
+            self._v2 = dict(found or {})
+            v2.check_names(self._v2, snapshot)
+            agreed = marks.merge(self._v2, snapshot)
+            self.write_v2(agreed)
+            self.roll(agreed, epoch)
+            if self._ahead:
+                self._disk.unlink(self._v2_folder / v2.AHEAD)
                 self._disk.sync_folder(self._v2_folder)
             self._ahead = False
 
     def _put_ahead(self) -> None:
-        if not self._ahead:
-            text = json.dumps(_AHEAD_TEXT, indent=4).encode() + b"\n"
-            replace_durably(self._v2_folder / AHEAD, text, disk=self._disk)
+        """Also where it was removed by hand, though it says not to."""
+        path = self._v2_folder / v2.AHEAD
+        if not self._ahead or not path.exists():
+            self._hold.check()
+            replace_durably(path, json.dumps(_AHEAD_TEXT, indent=4).encode() + b"\n", disk=self._disk)
             self._ahead = True
 
-    def _check_in_place(self, descriptor: int) -> None:
-        """A file that lost its name keeps nothing, though every write to it works."""
-        mine, named = os.fstat(descriptor), self._path.stat()
-        if (mine.st_dev, mine.st_ino) != (named.st_dev, named.st_ino):
-            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+    def _check_in_place(self, descriptor: int, size: int) -> None:
+        """A file that lost its name, or was cut short, keeps nothing, though every write to it works.
+
+        Few calls: after each one this thread waits for the interpreter, while requests wait for it.
+        """
+        self._hold.check(self._journal_folder)
+        mine = os.fstat(descriptor)
+        if standing(self._path) != identity(mine) or mine.st_size != size:
+            raise UnavailableError(
+                f"{self._path} was replaced or changed by something else",
+                hint="leave it to this process, which writes a whole new one next",
+            )
 
     def _load_journal(self) -> journal.Journal | None:
         if not self._path.exists():
             return None
         try:
-            found = journal.read(self._read(self._path))
+            found = journal.read(v2.contents(self._path, self._measure))
         except MalformedError as error:
-            raise _unreadable(self._path, error) from error
+            raise v2.unreadable(self._path, error) from error
         if found.dropped:
             logger.warning(
                 "%s ends with %d bytes of a batch that never was durable; they are dropped",
@@ -211,34 +230,6 @@ class Folders:
                 found.dropped,
             )
         return found
-
-    def _load_v2(self) -> tuple[Marks | None, bool]:
-        if not self._v2_folder.exists():
-            return None, False
-        found, ahead = {}, False
-        for path in sorted(self._v2_folder.iterdir()):
-            if _V2_REMAINS.fullmatch(path.name):
-                continue  # the writer is at work, or a crash cut it short: no signature followed this file
-            if path.name == AHEAD:
-                ahead = True
-            elif (name := marks.CHAIN_FILE.fullmatch(path.name)) and path.is_file():
-                try:
-                    found[name[1]] = marks.decode(self._read(path))
-                except MalformedError as error:
-                    raise _unreadable(path, error) from error
-            else:
-                raise ConfigError(
-                    f"{path} is not a watermark file",
-                    hint="the folder holds one file per chain, like NetXdQprcVkpaWU.json; move the rest away",
-                )
-        return found, ahead
-
-    def _read(self, path: Path) -> bytes:
-        with self._measure("read"), path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise ConfigError(f"{path} has more than {MAX_BYTES} bytes")
-        return data
 
     def _make_v2(self, found: Marks) -> None:
         """Whole or not at all: once the folder is there, older folders are never read again."""
@@ -248,11 +239,21 @@ class Folders:
             replace_durably(beside / f"{name}.json", marks.encode(chain), disk=self._disk)
         self._disk.replace(beside, self._v2_folder)
         self._disk.sync_folder(self._base)
+        self._hold.take(self._v2_folder)
+        self._v2 = dict(found)
+
+    def _remake_v2(self, snapshot: Marks) -> None:
+        """Where somebody removed the folder from under us. The journal, which is the truth, is still ours."""
+        if not self._v2_folder.exists():
+            self._hold.forget(self._v2_folder)
+            self._hold.check()
+            self._make_v2(snapshot)
+        self._hold.check()
 
     def _clear_remains(self) -> None:
         """Files and folders that never got their names."""
         if self._v2_folder.exists():
-            self._clear(self._v2_folder, _V2_REMAINS)
+            self._clear(self._v2_folder, v2.REMAINS)
         self._clear(self._journal_folder, self._beside)
         for folder in self._base.iterdir():
             if self._new_v2.fullmatch(folder.name):
@@ -274,11 +275,3 @@ class Folders:
                 f"cannot {doing} watermarks in {self._base}: {error.strerror}",
                 hint="see that the disk has room, works, and belongs to the user of the process",
             ) from error
-
-
-def _unreadable(path: Path, error: MalformedError) -> ConfigError:
-    return ConfigError(
-        f"{path} cannot be read: {error}",
-        hint="restore it from a copy that is at least as new as the last signature, or move it away and "
-        "raise every mark above what was signed with `signatory-cli watermark raise --restored`",
-    )

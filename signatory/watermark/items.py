@@ -71,6 +71,15 @@ def condition(mark: Mark, *, same: bool = True) -> dict[str, Any]:
     }
 
 
+def condition_at(mark: Mark) -> dict[str, Any]:
+    """Met where the item stands at the place of `mark`, whatever its hash."""
+    return {
+        "ConditionExpression": "#lvl = :lvl AND #round = :round",
+        "ExpressionAttributeNames": {name: _NAMES[name] for name in ("#lvl", "#round")},
+        "ExpressionAttributeValues": {name: _values(mark)[name] for name in (":lvl", ":round")},
+    }
+
+
 def transaction(
     table: str, place: tuple[str, str, str], mark: Mark, token: str
 ) -> list[dict[str, dict[str, Any]]]:

@@ -16,6 +16,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from signatory.errors import MalformedError
 from signatory.watermark.anchor import Epoch
@@ -69,8 +70,11 @@ def row(place: Place, mark: Mark) -> bytes:
         raise MalformedError(f"{mark} is not from 0 to 2147483647")
     if mark.hash is not None and len(mark.hash) != _HASH:
         raise MalformedError(f"the hash of a mark has {len(mark.hash)} bytes, not {_HASH}")
-    texts = b"".join(_text(text) for text in (place.chain, place.pkh, place.kind))
-    return texts + _PLACE.pack(mark.level, mark.round, mark.hash is not None) + (mark.hash or b"")
+    return (
+        _texts(place.chain, place.pkh, place.kind)
+        + _PLACE.pack(mark.level, mark.round, mark.hash is not None)
+        + (mark.hash or b"")
+    )
 
 
 def frame(start: bytes, sequence: int, rows: Iterable[bytes]) -> bytes:
@@ -184,6 +188,11 @@ def _exactly(body: bytes, position: int, length: int) -> bytes:
     if len(part) != length:
         raise struct.error("short")
     return part
+
+
+@lru_cache(maxsize=4096)
+def _texts(chain: str, pkh: str, kind: str) -> bytes:
+    return b"".join((_text(chain), _text(pkh), _text(kind)))
 
 
 def _text(text: str) -> bytes:

@@ -35,6 +35,15 @@ LEVELS = range(2**31)
 _VALUE_HASH = bytes.fromhex("016af2")
 
 
+def chain_of(name: str) -> str | None:
+    """The chain whose file has this name; None for a mistyped one, whose marks would protect nothing."""
+    match = CHAIN_FILE.fullmatch(name)
+    try:
+        return match[1] if match and base58.decode(match[1])[0].kind == "chain id" else None
+    except MalformedError:
+        return None
+
+
 def check(kinds: Mapping[str, Mark], kind: str, mark: Mark) -> None:
     """Whether `mark` may come after the marks of one key. Raises WatermarkError."""
     for sibling in SAME_SLOT.get(kind, (kind,)):
@@ -88,16 +97,15 @@ def copy(held: Mapping[str, Chain]) -> Table:
 
 
 def lift(held: Mapping[str, Chain], floor: Mapping[str, Chain]) -> tuple[Table, int]:
-    """The marks after none is lower than that of `floor`, and how many rose. A mark at its place stays."""
+    """The marks after none is lower than that of `floor`, and how many changed; see `higher`."""
     lifted, rose = copy(held), 0
     for chain, keys in floor.items():
         for pkh, kinds in keys.items():
             mine = lifted.setdefault(chain, {}).setdefault(pkh, {})
             for kind, mark in kinds.items():
                 now = mine.get(kind)
-                if now is None or (mark.level, mark.round) > (now.level, now.round):
-                    mine[kind] = mark
-                    rose += 1
+                mine[kind] = higher(now, mark)
+                rose += mine[kind] != now
     return lifted, rose
 
 
@@ -172,5 +180,5 @@ def _hash(name: str, text: Any) -> bytes | None:
         raise MalformedError(f"{name} is not text")
     prefix, payload = base58.decode(text)
     if base58.encode(_VALUE_HASH, payload) != text:
-        raise MalformedError(f"{name} is a {prefix}, not a value hash")
+        raise MalformedError(f"{name} is a {prefix.kind}, not a value hash")
     return bytes(payload)

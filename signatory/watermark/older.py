@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from signatory.errors import ConfigError, MalformedError
-from signatory.watermark.marks import CHAIN_FILE, LEVELS, higher, json_of, mark_of, merge, object_of
+from signatory.watermark.marks import LEVELS, chain_of, higher, json_of, mark_of, merge, object_of
 from signatory.watermark.rules import Mark
 from signatory.watermark.store import Marks
 
@@ -41,12 +41,12 @@ def read(base_dir: Path) -> Marks:
         for path in sorted(folder.iterdir()):
             if path.suffix != ".json" or not path.is_file():
                 continue
-            name = CHAIN_FILE.fullmatch(path.name)
-            if name is None:
+            chain = chain_of(path.name)
+            if chain is None:
                 raise ConfigError(
                     f"{path} is not a watermark file", hint="it has no chain for a name; move it away"
                 )
-            marks = merge(marks, {name[1]: _read(path, of_chain)})
+            marks = merge(marks, {chain: _read(path, of_chain)})
     return marks
 
 

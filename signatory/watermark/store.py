@@ -52,7 +52,9 @@ class WatermarkStore(Protocol):
     async def lift(self, marks: Marks) -> int:
         """Let no mark be lower than the one given for it; durable on return. Never lowers one.
 
-        For commands, between `open` and `close`. Returns how many marks rose. Raises UnavailableError.
+        A mark at the place of the given one, and not with its hash, loses its own: something else may have
+        been signed there. For commands, between `open` and `close`. Returns how many marks changed. Raises
+        UnavailableError.
         """
         ...
 

@@ -571,6 +571,8 @@ def test_no_merge_lowers_a_mark_or_leaves_one_below_what_was_given(here: Marks, 
     for chain, key, kind, mark in [*marks_plan.rows(here), *marks_plan.rows(given_)]:
         now = after[chain][key][kind]
         assert (now.level, now.round) >= (mark.level, mark.round)
+        if (now.level, now.round) == (mark.level, mark.round):
+            assert now.hash in {mark.hash, None}
 
 
 def at_a_terminal(folder: Path, answer: str, *words: str) -> tuple[int, str]:

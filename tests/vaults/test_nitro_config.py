@@ -72,7 +72,7 @@ def test_the_enclave_may_be_anywhere(text: str) -> None:
 
 BAD = {
     "no key": ({"encryption_key_id": None}, "encryption_key_id", "is required"),
-    "an empty key": ({"encryption_key_id": ""}, "encryption_key_id", "at least 1"),
+    "an empty key": ({"encryption_key_id": ""}, "encryption_key_id", "must not be empty"),
     "a cid of text": ({"enclave_cid": "x"}, "enclave_cid", "integer"),
     "a cid too large": ({"enclave_cid": 2**32}, "enclave_cid", "less than"),
     "a store of later": (

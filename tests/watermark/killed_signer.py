@@ -12,10 +12,11 @@ import signal
 import sys
 from pathlib import Path
 
+from mark_samples import CHAIN, pkh
+
 from signatory.watermark.file import FileStore
 from signatory.watermark.rules import Mark
 
-CHAIN = "NetXdQprcVkpaWU"
 KEYS = 8
 
 
@@ -29,7 +30,7 @@ async def sign(base: Path, pipe: int) -> None:
             await store.advance(CHAIN, key, "block", Mark(level, 0, level.to_bytes(32, "big")))
             os.write(pipe, f"{key} {level}\n".encode())
 
-    await asyncio.gather(*(baker(f"key{row}") for row in range(KEYS)))
+    await asyncio.gather(*(baker(pkh(row)) for row in range(KEYS)))
 
 
 def one_life(base: Path, count: int) -> list[tuple[str, int]]:

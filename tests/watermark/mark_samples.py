@@ -3,9 +3,10 @@
 import json
 from pathlib import Path
 
+from signatory.tezos import base58
 from signatory.watermark.file import FileStore
-from signatory.watermark.folders import AHEAD
 from signatory.watermark.rules import Mark
+from signatory.watermark.v2 import AHEAD
 
 CHAIN = "NetXdQprcVkpaWU"
 OTHER_CHAIN = "NetXm8tYqnMWky1"
@@ -22,6 +23,11 @@ SAMPLE = b"""{
     }
 }"""
 HASH = "vh2THNfr1pU3TjJyJkw7BKq19suqMX1W9PXRVAgpueELhGTAuhSx"
+
+
+def pkh(number: int) -> str:
+    """One of many public key hashes."""
+    return base58.encode(bytes.fromhex("06a19f"), number.to_bytes(20, "big"))
 
 
 def mark(level: int, round_: int = 0, digit: int = 1) -> Mark:

@@ -417,6 +417,40 @@ async def test_signatory_s_items_protect_and_the_same_bytes_pass_whichever_way_t
     await store.close()
 
 
+async def test_an_item_that_is_lost_or_put_back_lets_nothing_through_that_contradicts_this_process(
+    dynamodb: Emulated,
+) -> None:
+    settings = dynamodb.settings()
+    store = DynamoStore(settings, patience=SLOW_MACHINE)
+    await store.open()
+    await store.advance(CHAIN, KEY, "attestation", MARK)
+    client = dynamodb.client()
+    client.delete_item(TableName=settings.table, Key=_key("attestation"))
+    for kind in ("attestation", "attestation_with_dal"):
+        for level in (99, 100):
+            with pytest.raises(WatermarkError):
+                await store.advance(CHAIN, KEY, kind, Mark(level, 3, bytes(32)))
+    assert "Item" not in client.get_item(TableName=settings.table, Key=_key("attestation"))
+    await store.advance(CHAIN, KEY, "attestation", MARK)
+    found = client.get_item(TableName=settings.table, Key=_key("attestation"))["Item"]
+    assert (found["lvl"], found["digest"]) == ({"N": "100"}, {"B": HASH})
+    client.close()
+    await store.close()
+
+
+async def test_a_lift_that_meets_another_hash_and_then_a_higher_mark_leaves_that(aws: Scripted) -> None:
+    other = stored(digest={"B": base64.b64encode(bytes(32)).decode()})
+    lower = failed("ConditionalCheckFailedException", Item=other)
+    async with opened(aws) as store:
+        aws.play(lower, failed("ConditionalCheckFailedException", Item=stored(101)))
+        assert await store.lift({CHAIN: {KEY: {"block": MARK}}}) == 0
+        aws.play(lower, Answer({"ConsumedCapacity": {"TableName": "marks", "CapacityUnits": 1.0}}))
+        assert await store.lift({CHAIN: {KEY: {"block": MARK}}}) == 1
+    written = aws.asked[-1][1]
+    assert "digest" not in written["Item"]
+    assert written["ConditionExpression"] == "#lvl = :lvl AND #round = :round"
+
+
 DENIED = (
     "User: arn:aws:sts::111122223333:assumed-role/signer/i-0 is not authorized to perform: "
     "dynamodb:ConditionCheckItem on resource: arn:aws:dynamodb:eu-west-1:111122223333:table/marks because no "

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from mark_samples import CHAIN, TZ1, journal_of, mark, opened
+from mark_samples import CHAIN, TZ1, journal_of, mark, opened, pkh
 
 from signatory.errors import MalformedError, UnavailableError, WatermarkError
 from signatory.files import Disk
@@ -34,7 +34,7 @@ async def test_64_marks_at_once_share_one_sync(tmp_path: Path) -> None:
     store = await opened(tmp_path, disk=disk)
     await store.advance(CHAIN, TZ1, "block", mark(1))
     before = disk.syncs
-    await asyncio.gather(*(store.advance(CHAIN, f"key{row}", "block", mark(1)) for row in range(64)))
+    await asyncio.gather(*(store.advance(CHAIN, pkh(row), "block", mark(1)) for row in range(64)))
     assert disk.syncs == before + 1
     await store.close()
 
@@ -46,7 +46,7 @@ async def test_64_tasks_that_sign_one_mark_after_another_sync_once_for_all(tmp_p
 
     async def baker(row: int) -> None:
         for level in range(rounds):
-            await store.advance(CHAIN, f"key{row}", "attestation", mark(level))
+            await store.advance(CHAIN, pkh(row), "attestation", mark(level))
 
     await asyncio.gather(*(baker(row) for row in range(64)))
     assert disk.syncs - before <= rounds + 2
@@ -62,7 +62,7 @@ async def test_those_who_come_while_a_batch_syncs_wait_for_the_next_one_together
     first = asyncio.create_task(store.advance(CHAIN, "first", "block", mark(1)))
     while disk.syncs == before:  # noqa: ASYNC110 - a thread counts
         await asyncio.sleep(0)
-    others = [asyncio.create_task(store.advance(CHAIN, f"key{row}", "block", mark(1))) for row in range(30)]
+    others = [asyncio.create_task(store.advance(CHAIN, pkh(row), "block", mark(1))) for row in range(30)]
     again = asyncio.create_task(store.advance(CHAIN, "first", "block", mark(1)))
     for _ in range(20):
         await asyncio.sleep(0)
@@ -138,7 +138,7 @@ async def test_a_storm_of_callers_that_go_away_leaves_every_mark_as_if_they_had_
             if (await asyncio.gather(task, return_exceptions=True))[0] is None:
                 released.add((key, level))
 
-    keys = [f"key{row}" for row in range(20)]
+    keys = [pkh(row) for row in range(20)]
     await asyncio.gather(*(baker(key) for key in keys))
     await store.close()
     store = await opened(tmp_path)
@@ -150,14 +150,14 @@ async def test_a_storm_of_callers_that_go_away_leaves_every_mark_as_if_they_had_
 
 async def test_a_stop_waits_for_what_was_begun(tmp_path: Path) -> None:
     store = await opened(tmp_path)
-    tasks = [asyncio.create_task(store.advance(CHAIN, f"key{row}", "block", mark(1))) for row in range(20)]
+    tasks = [asyncio.create_task(store.advance(CHAIN, pkh(row), "block", mark(1))) for row in range(20)]
     await asyncio.sleep(0)
     await asyncio.gather(store.close(), store.close())
     await asyncio.gather(*tasks)
     with pytest.raises(UnavailableError, match="closed"):
         await store.advance(CHAIN, TZ1, "block", mark(1))
     store = await opened(tmp_path)
-    assert all([await store.current(CHAIN, f"key{row}", "block") == mark(1) for row in range(20)])
+    assert all([await store.current(CHAIN, pkh(row), "block") == mark(1) for row in range(20)])
     await store.close()
 
 

@@ -1,5 +1,6 @@
 """An anchor in a second place notices a mark folder that was put back from an older copy."""
 
+import asyncio
 import logging
 import shutil
 from pathlib import Path
@@ -49,6 +50,17 @@ async def test_the_epoch_rises_at_each_start_and_stop_and_the_anchor_follows(
         assert await anchor.read() == seen[-1]
     assert [one.number for one in seen] == [1, 2, 3, 4, 5, 6]
     assert len({one.store for one in seen}) == 1
+
+
+async def test_an_anchor_that_is_empty_for_a_folder_in_use_is_said(
+    base: Path, anchor: FileAnchor, caplog: pytest.LogCaptureFixture
+) -> None:
+    await lived(base, anchor, 1)
+    assert "is empty" not in caplog.text
+    await asyncio.to_thread(Path(anchor.place).unlink)
+    await lived(base, anchor, 2)
+    assert f"The anchor {anchor.place} is empty" in caplog.text
+    assert await anchor.read() == epoch(base)
 
 
 async def test_the_epoch_rises_with_each_new_journal(base: Path, anchor: FileAnchor) -> None:
