@@ -1,6 +1,7 @@
 """The folders of marks, held for this process: locked, and still where they were when they were locked."""
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 
@@ -37,7 +38,7 @@ class Hold:
                 raise UnavailableError(
                     f"{folder} was moved or replaced while this process holds it",
                     hint="put it back, or stop this process and see which of the folders has the newer marks",
-                )
+                ) from OSError(errno.ESTALE, os.strerror(errno.ESTALE))  # the system's word, for the metrics
 
     def release(self) -> None:
         """Let another process have them; idempotent."""

@@ -144,7 +144,7 @@ async def test_a_mark_that_cannot_be_written_is_counted_as_a_failed_write_and_no
         assert (await running.sign(TZ1, attestation(2))).status == 503
         assert (await running.sign(TZ1, attestation(1, payload=1))).status == 409
         metrics = await running.metrics()
-    labels = 'backend="file",error_type="UnavailableError",operation="write",table_name=""'
+    labels = 'backend="file",error_type="ESTALE",operation="write",table_name=""'
     assert f"watermark_io_errors_total{{{labels}}} 1\n" in metrics
     for result in ("success", "rejected"):
         labels = f'backend="file",request_type="attestation",result="{result}"'

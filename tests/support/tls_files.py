@@ -84,12 +84,32 @@ class Authority:
             .not_valid_before(begin)
             .not_valid_after(end)
             .add_extension(x509.BasicConstraints(ca=use is None, path_length=None), critical=True)
+            # What RFC 5280 asks for, and strict clients (Python 3.13) insist on.
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
+            )
         )
-        if use is not None:
+        if use is None:
+            builder = builder.add_extension(_SIGNS_CERTIFICATES, critical=True)
+        else:
             address = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
             builder = builder.add_extension(x509.ExtendedKeyUsage([USES[use]]), critical=False)
             builder = builder.add_extension(address, critical=False)
         return builder.sign(signer, hashes.SHA256())
+
+
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 def trusting(authority: Authority, own: tuple[Path, Path] | None = None) -> ssl.SSLContext:
