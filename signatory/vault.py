@@ -41,6 +41,15 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyBirth:
+    """An enclave's statement over a key it made or took, and the attestation document over the statement."""
+
+    statement: bytes = field(repr=False)
+    """Deterministic CBOR; signatory.nitro.birth reads it."""
+    attestation: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Readiness:
     """Whether a vault can sign now; when not, `reason` says why in a sentence for the operator."""
 
@@ -143,6 +152,24 @@ class Generator(Protocol):
 
     async def generate(self, key_type: KeyType, purpose: Purpose, call: Call) -> VaultKey:
         """Make one key; when this returns, the key is stored durably and was read back."""
+        ...
+
+
+@runtime_checkable
+class TenantGenerator(Protocol):
+    """A vault that makes keys which belong to a tenant."""
+
+    async def generate_for(self, user_id: str, key_type: KeyType, purpose: Purpose, call: Call) -> VaultKey:
+        """As Generator.generate; `user_id` is sealed with the key. Raises MalformedError for a bad one."""
+        ...
+
+
+@runtime_checkable
+class Certified(Protocol):
+    """A vault whose keys have birth certificates."""
+
+    def birth(self, key_id: str) -> KeyBirth | None:
+        """What is stored of the key's birth; None where nothing is. At once."""
         ...
 
 

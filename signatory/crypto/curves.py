@@ -20,11 +20,13 @@ class Purpose(Enum):
     """What a key signs; fixed at its birth, never changed.
 
     A TEZOS key signs by the digest rules of Tezos. A RAW key signs the message as given. One key never does
-    both: a raw signature over a 32-byte digest would be a Tezos signature past every policy.
+    both: a raw signature over a 32-byte digest would be a Tezos signature past every policy. A CHECKPOINT key
+    signs the enclave's own checkpoints and no message of anybody's.
     """
 
     TEZOS = "tezos"
     RAW = "raw"
+    CHECKPOINT = "checkpoint"
 
 
 class SigningVersion(IntEnum):
@@ -55,6 +57,19 @@ LENGTHS = {
     KeyType.MLDSA65: Lengths(public=1952, secret=32, signature=3309, expanded=4032),
     KeyType.MLDSA87: Lengths(public=2592, secret=32, signature=4627, expanded=4896),
 }
+
+WIRE_NAMES = {
+    KeyType.SECP256K1: "Secp256k1",
+    KeyType.P256: "NistP256",
+    KeyType.ED25519: "Ed25519",
+    KeyType.BLS: "Bls",
+    KeyType.MLDSA44: "MlDsa44",
+    KeyType.MLDSA65: "MlDsa65",
+    KeyType.MLDSA87: "MlDsa87",
+}
+"""The families on the wire and in sealed records; the first four names are the reference's, the rest ours."""
+
+BY_WIRE_NAME = {name: key_type for key_type, name in WIRE_NAMES.items()}
 
 MLDSA = frozenset({KeyType.MLDSA44, KeyType.MLDSA65, KeyType.MLDSA87})
 """The families whose private key has a seed form and an expanded form."""

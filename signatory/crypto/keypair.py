@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from signatory.crypto import bls, ecdsa, eddsa, mldsa
 from signatory.crypto.curves import KeyType, Purpose, SigningVersion, default_purpose
-from signatory.errors import MalformedError, UnavailableError
+from signatory.errors import DeniedError, MalformedError, UnavailableError
 
 Entropy = Callable[[int], bytes]
 """Gives that many bytes of fresh randomness."""
@@ -59,12 +59,21 @@ class KeyPair:
     def sign(self, message: bytes, version: SigningVersion = SigningVersion.LATEST) -> bytes:
         """Sign by the rules of the key's purpose; the signature in wire form.
 
-        Raises MalformedError for BLS with version 0; other families sign alike in every version.
+        Raises MalformedError for BLS with version 0; other families sign alike in every version. Raises
+        DeniedError for a checkpoint key.
         """
+        if self.purpose is Purpose.CHECKPOINT:
+            raise DeniedError("a checkpoint key signs checkpoints and nothing else")
         key = self._key
         if isinstance(key, bls.PrivateKey):
             return key.sign(message, version)
         return key.sign(self._digest(message) if self._digest else message)
+
+    def sign_checkpoint(self, statement: bytes) -> bytes:
+        """Sign a statement of signatory.nitro.checkpoint. Raises DeniedError for a key of another purpose."""
+        if self.purpose is not Purpose.CHECKPOINT or not isinstance(self._key, eddsa.PrivateKey):
+            raise DeniedError("only a checkpoint key signs checkpoints")
+        return self._key.sign(statement)
 
     def prove(self, over: bytes | None = None) -> bytes:
         """The proof of possession of a BLS key, 96 bytes, over its own public part or another BLS public key.
@@ -189,6 +198,8 @@ def _digest_for(key_type: KeyType, purpose: Purpose) -> Callable[[bytes], bytes]
 
 
 def _check_purpose(key_type: KeyType, purpose: Purpose) -> None:
+    if purpose is Purpose.CHECKPOINT and key_type is not KeyType.ED25519:
+        raise MalformedError("a checkpoint key is an Ed25519 key")
     if purpose is Purpose.TEZOS and key_type in {KeyType.MLDSA65, KeyType.MLDSA87}:
         raise MalformedError(
             f"{NAMES[key_type]} keys cannot sign for Tezos: only ML-DSA-44 has a Tezos form",

@@ -5,22 +5,14 @@ Every function takes an item and returns a value, or raises MalformedError with 
 
 from collections.abc import Mapping, Sequence
 
-from signatory.crypto.curves import LENGTHS, KeyType
+from signatory.crypto.curves import BY_WIRE_NAME, LENGTHS, WIRE_NAMES, KeyType
 from signatory.errors import MalformedError
 from signatory.rpc.cbor import Bignum, Item, Map, semantic
 
-NAMES = {
-    KeyType.SECP256K1: "Secp256k1",
-    KeyType.P256: "NistP256",
-    KeyType.ED25519: "Ed25519",
-    KeyType.BLS: "Bls",
-    KeyType.MLDSA44: "MlDsa44",
-    KeyType.MLDSA65: "MlDsa65",
-    KeyType.MLDSA87: "MlDsa87",
-}
-"""The key families on the wire; the last three names are ours, and an old peer answers "unknown variant"."""
+NAMES = WIRE_NAMES
+"""The key families on the wire; an old peer answers "unknown variant" to a name that is ours."""
 
-BY_NAME = {name: key_type for key_type, name in NAMES.items()}
+BY_NAME = BY_WIRE_NAME
 
 _U64 = 2**64
 
