@@ -3,11 +3,15 @@
 import click
 
 from cli.bench.command import bench
+from cli.commands_attest import attest
 from cli.commands_config import config
 from cli.commands_facts import list_operations, list_requests, version
 from cli.commands_import import import_key
 from cli.commands_keys import generate, list_keys
+from cli.commands_kms_check import kms_check
+from cli.commands_kms_policy import kms_policy
 from cli.commands_policy import policy
+from cli.commands_store import keys
 from cli.commands_watermark import watermark
 from cli.options import HELP, global_options
 from cli.program import run
@@ -23,10 +27,14 @@ def program(context: click.Context) -> None:
 
 
 for command in (
+    attest,
     bench,
     config,
     generate,
     import_key,
+    keys,
+    kms_check,
+    kms_policy,
     list_keys,
     list_operations,
     list_requests,

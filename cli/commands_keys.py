@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import click
 
@@ -12,10 +14,11 @@ from cli.listing import block
 from cli.options import HELP, Settings, global_options, settings
 from cli.program import failed
 from signatory.config.load import Config, policy_of
-from signatory.crypto.curves import KeyType, default_purpose
+from signatory.crypto.curves import KeyType, Purpose, default_purpose
 from signatory.errors import ConfigError, SignatoryError
+from signatory.nitro.sealed import check_user_id
 from signatory.policy.values import Policy
-from signatory.vault import Generator, Registration, Vault, VaultKey
+from signatory.vault import Generator, Registration, TenantGenerator, Vault, VaultKey
 
 logger = logging.getLogger(__name__)
 
@@ -68,26 +71,60 @@ async def _list(found: Config, given: Settings) -> int:
     show_default=True,
     help=f"Key type: {', '.join(KEY_TYPES)}.",
 )
+@click.option(
+    "--purpose",
+    "purpose_name",
+    type=click.Choice([Purpose.TEZOS.value, Purpose.RAW.value]),
+    help="What the keys sign: by the rules of Tezos, or each message as it is.  [default: by the type]",
+)
+@click.option("--user-id", metavar="ID", help="Tenant that owns the keys; sealed with them.")
 @global_options
-def generate(vault_name: str, num: int, type_name: str) -> int:
+def generate(vault_name: str, num: int, type_name: str, purpose_name: str | None, user_id: str | None) -> int:
     """Make keys inside a vault and show their public parts."""
     if type_name not in KEY_TYPES:
         raise ConfigError(f"unknown key type: {type_name}", hint=f"use one of {', '.join(KEY_TYPES)}")
+    key_type = KEY_TYPES[type_name]
+    purpose = Purpose(purpose_name) if purpose_name else default_purpose(key_type)
+    wish = _Wish(key_type, purpose, user_id if user_id is None else check_user_id(user_id))
     found = prepare.ready(settings())
     with Terminal() as terminal:
         registration = prepare.named(prepare.registrations(found, settings(), terminal), vault_name)
-        return asyncio.run(_generate(registration, KEY_TYPES[type_name], num, policy_of(found)))
+        return asyncio.run(_generate(registration, wish, num, policy_of(found)))
 
 
-async def _generate(registration: Registration, key_type: KeyType, number: int, policy: Policy) -> int:
-    async with prepare.opened(registration) as vault:
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What kind of key is asked for."""
+
+    key_type: KeyType
+    purpose: Purpose
+    user_id: str | None
+
+    def maker(self, registration: Registration, vault: Vault) -> Callable[[], Awaitable[VaultKey]]:
+        """What makes one key. Raises ConfigError where the vault cannot."""
         if not isinstance(vault, Generator):
             raise ConfigError(f"import: vault {registration.name} doesn't support generate operation")
+        if self.user_id is None:
+            return lambda: vault.generate(self.key_type, self.purpose, prepare.call())
+        return self._tenants_maker(registration.name, vault, self.user_id)
+
+    def _tenants_maker(self, name: str, vault: object, user_id: str) -> Callable[[], Awaitable[VaultKey]]:
+        if not isinstance(vault, TenantGenerator):
+            raise ConfigError(
+                f"vault {name} doesn't make keys for tenants",
+                hint="leave --user-id out, or name a vault of the driver nitro",
+            )
+        return lambda: vault.generate_for(user_id, self.key_type, self.purpose, prepare.call())
+
+
+async def _generate(registration: Registration, wish: _Wish, number: int, policy: Policy) -> int:
+    async with prepare.opened(registration) as vault:
+        make = wish.maker(registration, vault)
         before = {key.id for key in await vault.list()}
         made: list[VaultKey] = []
         try:
             for _ in range(number):
-                key = await vault.generate(key_type, default_purpose(key_type), prepare.call())
+                key = await make()
                 made.append(key)
                 click.echo(block(key, vault.label, policy), nl=False)
                 _progress(len(made), number)

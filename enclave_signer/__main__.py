@@ -11,13 +11,14 @@ import sys
 from pathlib import Path
 
 from enclave_signer import nsm
+from enclave_signer.enclave import Enclave
 from enclave_signer.entropy import seed_kernel
 from enclave_signer.hardening import harden, quiet_failures, quiet_loop
 from enclave_signer.recipients import Recipients
 from enclave_signer.roots import tls_context
 from enclave_signer.server import Server
-from enclave_signer.session import Enclave
 from enclave_signer.settings import Settings, load
+from enclave_signer.turns import Turns
 from signatory import machine
 from signatory.errors import ConfigError, SignatoryError
 
@@ -48,7 +49,7 @@ async def serve(settings: Settings) -> None:
     module = nsm.open_nsm(settings.nsm)
     await seed_kernel(module, mandatory=isinstance(module, nsm.DeviceNsm))
     recipients = Recipients()
-    server = Server(Enclave(settings, module, recipients, tls_context(settings.roots)))
+    server = Server(Enclave(settings, Turns(module), recipients, tls_context(settings.roots)))
     recipients.start()
     try:
         print(f"listening on {await server.start()}", flush=True)  # noqa: T201 - whoever started us waits for it

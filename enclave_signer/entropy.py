@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable
 
 from enclave_signer import nsm
-from signatory.errors import IntegrityError, UnavailableError
+from signatory.errors import UnavailableError
 
 AT_START = 1024
 """Bytes of the NSM's entropy that the kernel gets before the program serves."""
@@ -31,11 +31,8 @@ async def seed_kernel(module: nsm.Nsm, *, mandatory: bool) -> None:
     laptop is seeded anyway. Raises UnavailableError or IntegrityError: then no key may be made.
     """
     seed = await nsm.random(module, AT_START)
-    chunks = [seed[at : at + _CHUNK] for at in range(0, AT_START, _CHUNK)]
-    if len(set(chunks)) < len(chunks):
-        raise IntegrityError("the NSM gave the same entropy twice")
     try:
-        await asyncio.to_thread(_feed, chunks)
+        await asyncio.to_thread(_feed, [seed[at : at + _CHUNK] for at in range(0, AT_START, _CHUNK)])
     except OSError as error:
         if mandatory:
             raise UnavailableError(f"the kernel did not take the NSM's entropy: {error.strerror}") from error

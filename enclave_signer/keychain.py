@@ -11,6 +11,9 @@ class Keychain:
         self._pairs: list[KeyPair] = []
         self._limit = limit
 
+    def __len__(self) -> int:
+        return len(self._pairs)
+
     def check_room(self) -> None:
         """Raises DeniedError when no further key fits; asked before the work of getting one."""
         if len(self._pairs) >= self._limit:

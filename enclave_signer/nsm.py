@@ -8,8 +8,9 @@ import ctypes
 import fcntl
 import os
 import struct
-import threading
-from typing import Protocol
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
 
 from signatory.errors import IntegrityError, MalformedError, UnavailableError
 from signatory.net.vsock import Address, connect
@@ -26,6 +27,9 @@ MIN_PART = 32
 """Bytes of entropy below which an answer is a fault: the module gives 256, and may give fewer."""
 
 
+_Reply = TypeVar("_Reply")
+
+
 class Nsm(Protocol):
     """The seam: CBOR in, CBOR out."""
 
@@ -40,17 +44,17 @@ def open_nsm(where: str) -> Nsm:
 
 
 class DeviceNsm:
-    """The device. Calls block in the driver, one at a time, and so run in a thread."""
+    """The device. Calls block in the driver, one at a time, and so they have a thread of their own."""
 
     def __init__(self, path: str) -> None:
-        self._lock = threading.Lock()
         try:
             self._device = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except OSError as error:
             raise UnavailableError(f"cannot open {path}: {error.strerror}") from error
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nsm")
 
     async def request(self, body: bytes) -> bytes:
-        return await asyncio.to_thread(self._ask, body)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, body)
 
     def _ask(self, body: bytes) -> bytes:
         asked = ctypes.create_string_buffer(body, len(body))
@@ -59,8 +63,7 @@ class DeviceNsm:
             struct.pack("<QQQQ", ctypes.addressof(asked), len(body), ctypes.addressof(answer), len(answer))
         )
         try:
-            with self._lock:
-                fcntl.ioctl(self._device, _IOCTL, iovecs, True)
+            fcntl.ioctl(self._device, _IOCTL, iovecs, True)
         except OSError as error:
             raise UnavailableError(f"the NSM driver failed: {error.strerror}") from error
         _, _, _, length = struct.unpack("<QQQQ", iovecs)
@@ -93,44 +96,83 @@ class SocketNsm:
             writer.close()
 
 
-async def attest(module: Nsm, public_key: bytes) -> bytes:
-    """A new attestation document over an RSA public key (SPKI DER), for KMS: no user data, no nonce.
+async def describe(module: Nsm) -> nsm.Description:
+    """What the module says of itself. Raises UnavailableError or IntegrityError, as everything here."""
+    request = nsm.DescribeNsm()
+    return await _ask(module, request, lambda body: nsm.decode_reply(request, body))
 
-    Raises UnavailableError or IntegrityError.
+
+async def pcr(module: Nsm, index: int) -> nsm.Register:
+    """One register, 0 to 31."""
+    request = nsm.DescribePcr(index)
+    return await _ask(module, request, lambda body: nsm.decode_reply(request, body))
+
+
+async def extend(module: Nsm, index: int, data: bytes) -> bytes:
+    """Extend a register from 16 to 31 that is not locked; its new value, SHA-384(old || data)."""
+    request = nsm.ExtendPcr(index, data)
+    return await _ask(module, request, lambda body: nsm.decode_reply(request, body))
+
+
+async def lock(module: Nsm, index: int) -> None:
+    """Lock one register from 16 to 31: nothing extends it any more, and documents carry it."""
+    request = nsm.LockPcr(index)
+    await _ask(module, request, lambda body: nsm.decode_reply(request, body))
+
+
+async def lock_below(module: Nsm, count: int) -> None:
+    """Lock the registers 0 to `count` - 1."""
+    request = nsm.LockPcrs(count)
+    await _ask(module, request, lambda body: nsm.decode_reply(request, body))
+
+
+async def attest(
+    module: Nsm,
+    *,
+    public_key: bytes | None = None,
+    user_data: bytes | None = None,
+    nonce: bytes | None = None,
+) -> bytes:
+    """A new attestation document over these fields.
+
+    The module takes 1,024 bytes of public key, 512 of each other. Raises MalformedError for more than a
+    request can carry, UnavailableError or IntegrityError.
     """
-    return await _ask(module, nsm.Attestation(public_key=public_key))
+    request = nsm.Attestation(user_data, nonce, public_key)
+    return await _ask(module, request, lambda body: nsm.decode_reply(request, body))
 
 
 async def random(module: Nsm, size: int) -> bytes:
     """Exactly `size` bytes of the module's entropy, in calls of at most 256.
 
-    Raises UnavailableError, and IntegrityError for an answer that cannot be entropy.
+    Raises UnavailableError, and IntegrityError for an answer that cannot be entropy: one that is short, one
+    byte repeated, or the same as another one.
     """
-    collected = b""
-    while len(collected) < size:
-        part = await _ask(module, nsm.GetRandom())
+    request = nsm.GetRandom()
+    parts: list[bytes] = []
+    while sum(map(len, parts)) < size:
+        part = await _ask(module, request, lambda body: nsm.decode_reply(request, body))
         if len(part) < MIN_PART:
             raise IntegrityError(f"the NSM gave {len(part)} bytes of entropy in one answer; it gives 256")
         if len(set(part)) == 1:
             raise IntegrityError("the NSM's entropy is one byte repeated")
-        collected += part
-    return collected[:size]
+        if part in parts:
+            raise IntegrityError("the NSM gave the same entropy twice")
+        parts.append(part)
+    return b"".join(parts)[:size]
 
 
 async def image_measurement(module: Nsm) -> str:
     """PCR0 in hex, or `unknown`: for the text of an error only."""
-    request = nsm.DescribePcr(0)
     try:
-        return nsm.decode_reply(request, await module.request(nsm.encode_request(request))).data.hex()
-    except (MalformedError, UnavailableError, IntegrityError):
+        return (await pcr(module, 0)).data.hex()
+    except (UnavailableError, IntegrityError):
         return "unknown"
 
 
-async def _ask(module: Nsm, request: nsm.GetRandom | nsm.Attestation) -> bytes:
+async def _ask(module: Nsm, request: nsm.Request, read: Callable[[bytes], _Reply]) -> _Reply:
+    answer = await module.request(nsm.encode_request(request))
     try:
-        answer = nsm.decode_reply(request, await module.request(nsm.encode_request(request)))
+        return read(answer)
     except MalformedError as error:
         raise IntegrityError(f"the NSM's answer cannot be read: {error.message}") from error
-    if not answer:
-        raise IntegrityError(f"the NSM's answer to {type(request).__name__} is empty")
-    return answer

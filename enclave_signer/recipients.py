@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from signatory.errors import UnavailableError
 
-AHEAD = 2
+AHEAD = 4
 """Keys kept ready; one takes 25 to 600 ms to make."""
 
 PAUSE = 1.0

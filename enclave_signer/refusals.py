@@ -1,7 +1,7 @@
 """How an error reads on the wire: its text, and the texts of what caused it, in the reference's words."""
 
 from enclave_signer.https import DispatchError
-from enclave_signer.kms import AttestationError, DecryptDeniedError
+from enclave_signer.kms import AttestationError, CallDeniedError
 from enclave_signer.sealing import SealedKeyError
 from signatory.errors import IntegrityError, NotFoundError, SignatoryError, UnavailableError
 from signatory.nitro.kms_errors import KmsError
@@ -39,6 +39,17 @@ def chain_of(error: SignatoryError) -> tuple[str, ...]:
 
 def _service(error: KmsError) -> tuple[str, ...]:
     text = f"{error.name}: {error.kms_message}" if error.kms_message else error.name
-    if isinstance(error, DecryptDeniedError):
-        return text, f"PCR0 of this enclave is {error.pcr0}; the key's policy must allow it"
-    return (text,)
+    return (text, _remedy(error)) if isinstance(error, CallDeniedError) else (text,)
+
+
+def _remedy(error: CallDeniedError) -> str:
+    """Which permission is missing, and what there is instead."""
+    image = f"PCR0 of this enclave is {error.pcr0}; the key's policy must allow it"
+    if error.operation == "GenerateDataKey":
+        return (
+            f"{image} kms:GenerateDataKey; or the vault is set to `sealing: kms-encrypt-v0`, which needs "
+            "kms:Encrypt, and an image whose settings list that scheme under `schemes`"
+        )
+    if error.operation == "Encrypt":
+        return "the role needs the permission kms:Encrypt, by which kms-encrypt-v0 seals"
+    return image

@@ -7,6 +7,18 @@ from collections.abc import Sequence
 
 from signatory.errors import ConfigError
 
+AMAZON = (
+    "8ecde6884f3d87b1125ba31ac3fcb13d7016de7f57cc904fe1cb97c6ae98196e",
+    "1ba5b2aa8c65401a82960118f80bec4f62304d83cec4713a19c39c011ea46db4",
+    "18ce6cfe7bf14e60b2e347b8dfe868cb31d02ebb3ada271569f50343b46db3a4",
+    "e35d28419ed02025cfa69038cd623962458da5c695fbdea3c22b0bfb25897092",
+    "568d6905a2c88708a4b3025190edcfedb1974a606a13c6e5290fcb2ae63edab5",
+)
+"""Amazon Root CA 1, 2, 3, 4, and Starfield Services Root Certificate Authority - G2: SHA-256 of the DER.
+
+Source: the certificates of these names in Mozilla's list of roots.
+"""
+
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]{1,16384}?-----END CERTIFICATE-----")
 
 

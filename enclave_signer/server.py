@@ -1,12 +1,19 @@
-"""The listener: a bounded number of connections, each one session, one request at a time, in order."""
+"""The listener: a bounded number of connections, each one session; its first frame chooses the protocol."""
 
 import asyncio
 import logging
+from collections.abc import Callable
 
-from enclave_signer.session import Enclave, Session
+from enclave_signer import extended
+from enclave_signer.enclave import Enclave
+from enclave_signer.frames import Frames
+from enclave_signer.session import Session
 from signatory.net.vsock import listen
+from signatory.rpc.hello import is_hello
 from signatory.rpc.messages import encode_error
-from signatory.rpc.wire import HEADER, FrameTooLongError, body_length, put_frame
+from signatory.rpc.wire import FrameTooLongError
+
+EXTENDED_ONLY = "this enclave serves the extended protocol only; the first frame must be Hello"
 
 _log = logging.getLogger("enclave_signer")
 
@@ -44,18 +51,17 @@ class Server:
         if task is not None:
             self._sessions.add(task)
             task.add_done_callback(self._sessions.discard)
-        await self._run(reader, writer)
+        await self._run(Frames(reader, writer, self._enclave.settings.limits.read_timeout))
 
-    async def _run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        session = Session(self._enclave)
-        timeout = self._enclave.settings.limits.read_timeout
+    async def _run(self, frames: Frames) -> None:
+        self._enclave.sessions += 1
         try:
-            await _converse(session, reader, writer, timeout)
-            async with asyncio.timeout(timeout):
-                writer.close()
-                await writer.wait_closed()
+            await self._converse(frames)
+            await frames.hang_up()
         except TimeoutError:
             _log.warning("a connection was closed: its host was too slow")
+        except (FrameTooLongError, extended.StrayFrameError) as error:
+            _log.warning("a connection was closed: %s", error.message)
         except (OSError, EOFError):
             _log.info("a connection broke")
         except asyncio.CancelledError:
@@ -63,45 +69,38 @@ class Server:
         except Exception as error:  # noqa: BLE001 - the text or the traceback of a bug could hold a secret
             _log.error("a session failed by %s", type(error).__name__)
         finally:
-            session.close()
-            writer.transport.abort()
+            self._enclave.sessions -= 1
+            frames.cut()
 
-
-async def _converse(
-    session: Session, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float
-) -> None:
-    """Until the host hangs up. A begun request, and a reply, have `seconds` each.
-
-    Before Initialize, the wait for a request too: connections are few, and idle ones would keep others out.
-    """
-    while start := await _first_bytes(session, reader, seconds):
-        try:
-            async with asyncio.timeout(seconds):
-                body = await _read_body(start, reader, session.frame_limit)
-        except FrameTooLongError as error:
-            # The rest of the stream is of no use; the host learns why before it is hung up on.
-            await _send(writer, encode_error((error.message,)), seconds)
+    async def _converse(self, frames: Frames) -> None:
+        """Until the host hangs up; its first frame chooses the protocol."""
+        settings = self._enclave.settings
+        first = await _take(frames, settings.limits.frame_before, lambda: False)
+        if first is None:
             return
-        if body is None:
-            return
-        await _send(writer, await session.answer(body), seconds)
+        if is_hello(first):
+            await extended.serve(self._enclave, frames, first)
+        elif settings.reference_protocol:
+            await _serve_reference(Session(self._enclave), frames, first)
+        else:
+            await frames.put(encode_error((EXTENDED_ONLY,)))
 
 
-async def _first_bytes(session: Session, reader: asyncio.StreamReader, seconds: float) -> bytes:
-    async with asyncio.timeout(None if session.is_initialized else seconds):
-        return await reader.read(HEADER)
-
-
-async def _read_body(start: bytes, reader: asyncio.StreamReader, limit: int) -> bytes | None:
-    """The body of the frame that begins with `start`; None where the stream ends inside the header."""
+async def _serve_reference(session: Session, frames: Frames, first: bytes) -> None:
+    """One request at a time, in order."""
+    body: bytes | None = first
     try:
-        header = start + await reader.readexactly(HEADER - len(start))
-    except asyncio.IncompleteReadError:
+        while body is not None:
+            await frames.put(await session.answer(body))
+            body = await _take(frames, session.frame_limit, lambda: session.is_initialized)
+    finally:
+        session.close()
+
+
+async def _take(frames: Frames, limit: int, may_idle: Callable[[], bool]) -> bytes | None:
+    """The next frame; None at the end of the stream, and after one too long, of which the host is told."""
+    try:
+        return await frames.take(limit, may_idle)
+    except FrameTooLongError as error:
+        await frames.put(encode_error((error.message,)))
         return None
-    return await reader.readexactly(body_length(header, limit))
-
-
-async def _send(writer: asyncio.StreamWriter, body: bytes, seconds: float) -> None:
-    writer.write(put_frame(body))
-    async with asyncio.timeout(seconds):
-        await writer.drain()

@@ -10,16 +10,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from enclave_signer.roots import pinned_roots
+from enclave_signer.roots import AMAZON, pinned_roots
 from signatory.errors import ConfigError, SignatoryError
 from signatory.net.vsock import Address
 from signatory.nitro.kms import Arn, host_of
+from signatory.nitro.sealed import Scheme
 from signatory.rpc.wire import LIMIT_AFTER, LIMIT_BEFORE
 
 MAX_FILE = 1024 * 1024
 """Bytes of a settings file or of a file of roots that are read at most."""
 
+DEFAULT_SCHEMES = (Scheme.KMS_GDK, Scheme.KMS_ENVELOPE)
+DEFAULT_RELEASE = "unnamed"
+
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+_RELEASE = re.compile(r"[A-Za-z0-9._:+-]{1,64}")
 _HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 
 
@@ -41,6 +46,12 @@ class Limits:
     """A call to KMS with all its tries and connecting."""
     kms_attempts: int = 4
     """Tries of a call that KMS throttles or fails by itself."""
+    kms_connections: int = 8
+    """Connections of one session to KMS, and so its calls to KMS at a time; the others wait for one."""
+    kms_clock_skew: float = 3600.0
+    """How far this clock may be corrected by KMS's."""
+    in_flight: int = 64
+    """Calls of one session of the extended protocol that may wait for KMS or the NSM at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +69,12 @@ class Settings:
     listen: Address
     proxy: Address
     """The parent's proxy: the only way out."""
+    schemes: tuple[Scheme, ...] = DEFAULT_SCHEMES
+    """The only schemes that keys are sealed and opened by."""
+    reference_protocol: bool = False
+    """Whether the reference's protocol is served beside the extended one."""
+    release: str = DEFAULT_RELEASE
+    """What this image calls itself; nobody need believe it, the registers decide."""
     limits: Limits = field(default_factory=Limits)
 
     def host(self, key: Arn) -> str:
@@ -82,12 +99,18 @@ def load(path: Path) -> Settings:
 def _settings(reader: "_Reader", folder: Path) -> Settings | None:
     keys = reader.take("kms_key_arns", _kms_keys)
     endpoint = reader.take("endpoint", _host, default=None)
-    fingerprints = reader.take("tls_roots", _fingerprints)
+    fingerprints = reader.take("tls_roots", _fingerprints, default=AMAZON)
     roots_file = reader.take("tls_roots_file", lambda value: folder / _text(value))
     nsm = reader.take("nsm", _nsm)
     listen, proxy = reader.take("listen", _address), reader.take("proxy", _address)
-    reader.take("reference_protocol", _reference_protocol)
+    schemes = reader.take("schemes", _schemes, default=DEFAULT_SCHEMES)
+    reference = reader.take("reference_protocol", _switch, default=False)
+    release = reader.take("release", _release, default=DEFAULT_RELEASE)
     limits = _limits(reader)
+    if reference and schemes and Scheme.KMS_ENCRYPT not in schemes:
+        reader.problems.append(
+            "reference_protocol is on and seals by kms-encrypt-v0, which schemes does not list"
+        )
     if endpoint and keys and len({key.region for key in keys}) > 1:
         reader.problems.append("endpoint is one host, and kms_key_arns are of several regions")
     roots = None
@@ -95,7 +118,7 @@ def _settings(reader: "_Reader", folder: Path) -> Settings | None:
         roots = reader.attempt("tls_roots", lambda: pinned_roots(_read(roots_file), fingerprints))
     if reader.problems or not (keys and roots and nsm and listen and proxy):
         return None
-    return Settings(keys, endpoint, roots, nsm, listen, proxy, limits)
+    return Settings(keys, endpoint, roots, nsm, listen, proxy, schemes, reference, release, limits)
 
 
 def _limits(reader: "_Reader") -> Limits:
@@ -110,6 +133,9 @@ def _limits(reader: "_Reader") -> Limits:
         "keys": inner.take("keys", _between(1, 1_000_000), default=usual.keys),
         "kms_timeout": inner.take("kms_timeout", _seconds, default=usual.kms_timeout),
         "kms_attempts": inner.take("kms_attempts", _between(1, 10), default=usual.kms_attempts),
+        "kms_connections": inner.take("kms_connections", _between(1, 64), default=usual.kms_connections),
+        "kms_clock_skew": inner.take("kms_clock_skew", _skew, default=usual.kms_clock_skew),
+        "in_flight": inner.take("in_flight", _between(1, 4096), default=usual.in_flight),
     }
     reader.problems += inner.finish()
     return usual if any(value is None for value in taken.values()) else Limits(**taken)
@@ -206,12 +232,24 @@ def _address(value: Any) -> Address:
     return Address.parse(_text(value))
 
 
-def _reference_protocol(value: Any) -> bool:
-    if _text(value) == "off":
-        raise ConfigError("off would leave no protocol: this version speaks no other")
-    if value != "on":
-        raise ConfigError(f"{value!r} is not on")
-    return True
+def _schemes(value: Any) -> tuple[Scheme, ...]:
+    known = {scheme.value: scheme for scheme in Scheme}
+    for text in _texts(value):
+        if text not in known:
+            raise ConfigError(f"{text!r} is not a scheme (there are: {', '.join(known)})")
+    return tuple(known[text] for text in value)
+
+
+def _switch(value: Any) -> bool:
+    if _text(value) not in ("on", "off"):
+        raise ConfigError(f"{value!r} is neither on nor off")
+    return bool(value == "on")
+
+
+def _release(value: Any) -> str:
+    if not _RELEASE.fullmatch(_text(value)):
+        raise ConfigError("1 to 64 letters, digits and . _ : + - are needed")
+    return _text(value)
 
 
 def _between(lowest: int, highest: int) -> Callable[[Any], int]:
@@ -226,4 +264,10 @@ def _between(lowest: int, highest: int) -> Callable[[Any], int]:
 def _seconds(value: Any) -> float:
     if type(value) not in (int, float) or not 0 < value <= 600:
         raise ConfigError("seconds above 0, at most 600, are needed")
+    return float(value)
+
+
+def _skew(value: Any) -> float:
+    if type(value) not in (int, float) or not 0 <= value <= 86_400:
+        raise ConfigError("seconds from 0 to 86400 are needed")
     return float(value)

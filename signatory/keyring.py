@@ -11,11 +11,21 @@ from typing import Any, NamedTuple
 from signatory.crypto.keypair import Verifier
 from signatory.errors import NotFoundError, SignatoryError, UnavailableError
 from signatory.limits import KEYRING_LIMITS, KeyringLimits
-from signatory.vault import Readiness, Registration, Vault, VaultContext, VaultKey, Withholding
+from signatory.vault import (
+    Certified,
+    KeyBirth,
+    Readiness,
+    Registration,
+    Vault,
+    VaultContext,
+    VaultKey,
+    Withholding,
+)
 
 logger = logging.getLogger(__name__)
 
 NOT_FOUND = "this key not found in any vault"
+NO_BIRTH = "no birth certificate of this key is stored"
 NOT_OPENED = "not opened yet"
 
 
@@ -102,6 +112,19 @@ class Keyring:
                 raise UnavailableError(f"vault {slot.name} holds this key but cannot use it now: {reason}")
         raise NotFoundError(NOT_FOUND)
 
+    async def find_birth(self, identifier: str) -> KeyBirth:
+        """What is stored of the key's birth, by the vault that signs with it.
+
+        Where no vault lists the key, one that keeps it and cannot use it now may still know. Raises as `find`
+        does, and NotFoundError where nothing is stored.
+        """
+        if (stored := self._birth(identifier)) is None:
+            await self.find(identifier)
+            stored = self._birth(identifier)
+        if stored is None:
+            raise NotFoundError(NO_BIRTH)
+        return stored
+
     async def refresh(self, *, anew: bool = False) -> Mapping[str, str]:
         """List every open vault again; who comes meanwhile shares that.
 
@@ -145,6 +168,13 @@ class Keyring:
             vault, slot.vault, slot.keys = slot.vault, None, ()
             if vault is not None:
                 await self._close_one(slot.name, vault)
+
+    def _birth(self, identifier: str) -> KeyBirth | None:
+        tied, entry = self._pins.get(identifier), self._entries.get(identifier)
+        stores = (slot.vault for slot in self._slots if tied in {None, slot.name})
+        vaults: list[object] = list(stores) if entry is None else [entry.vault]
+        births = (vault.birth(identifier) for vault in vaults if isinstance(vault, Certified))
+        return next((birth for birth in births if birth is not None), None)
 
     async def _open(self, slot: Slot) -> None:
         registration, vault = slot.registration, None

@@ -28,7 +28,7 @@ from signatory.policy.values import NO_LIMITS, Client, Decision, Outcome, Policy
 from signatory.tezos import requests
 from signatory.tezos.keys import PublicKey, PublicKeyHash, Signature
 from signatory.tezos.requests import SignRequest
-from signatory.vault import AggregateProver, Call, Prover, Resettable
+from signatory.vault import AggregateProver, Call, KeyBirth, Prover, Resettable
 from signatory.watermark.rules import Mark, slot_of
 from signatory.watermark.store import WatermarkStore
 
@@ -155,6 +155,10 @@ class Signer:
         if entry.key.purpose is not Purpose.TEZOS:
             raise NotFoundError(NOT_FOUND)
         return entry
+
+    async def birth(self, identifier: str) -> KeyBirth:
+        """As Keyring.find_birth; a key of any purpose."""
+        return await self._keyring.find_birth(identifier)
 
     async def _still_allowed(self, story: Story, judged_by: Policy) -> Entry:
         """The key as it is now; a reload while the request waited may have taken it, or the right to it.

@@ -174,6 +174,26 @@ class Certified(Protocol):
 
 
 @runtime_checkable
+class Checkpointer(Protocol):
+    """A vault that puts its word to the head of somebody's chain, by a key that signs nothing else.
+
+    What is signed: signatory.nitro.checkpoint.
+    """
+
+    async def checkpoint_key(self, call: Call) -> VaultKey:
+        """The key that signs checkpoints, made and stored at the first use; `list` does not show it."""
+        ...
+
+    async def checkpoint(self, sequence: int, digest: bytes, call: Call) -> tuple[PublicKey, bytes]:
+        """The key's public part and its signature over the 32-byte head of a chain, at this place in it.
+
+        Raises MalformedError for a digest or a sequence of another shape, UnavailableError where the enclave
+        refuses, as it does a sequence below the last one.
+        """
+        ...
+
+
+@runtime_checkable
 class Importer(Protocol):
     """A vault that takes keys made elsewhere."""
 

@@ -72,18 +72,23 @@ class Faults:
         """Do one command of the control socket. Raises MalformedError."""
         match command.get("do"):
             case "fail":
-                self.add("fail", _operation(command), _text(command, "error"), times(command))
+                self.add("fail", operation(command), _text(command, "error"), times(command))
             case "delay":
-                self.add("delay", _operation(command), _seconds(command), times(command))
+                self.add("delay", operation(command), _seconds(command), times(command))
             case "clear":
                 self._waiting.clear()
             case "status":
-                return {"calls": dict(self.calls), "faults": [asdict(fault) for fault in self._waiting]}
+                return {"calls": dict(self.calls), "faults": [_shown(fault) for fault in self._waiting]}
             case str(name) if (answer := extra(name, command)) is not None:
                 return answer
             case other:
                 raise MalformedError(f"unknown command {other!r}")
         return {"ok": True}
+
+
+def _shown(fault: Fault) -> Mapping[str, Any]:
+    """As JSON can say it."""
+    return asdict(fault) | ({} if isinstance(fault.value, str | int | float) else {"value": "..."})
 
 
 def times(command: Mapping[str, Any]) -> int:
@@ -92,6 +97,11 @@ def times(command: Mapping[str, Any]) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_TIMES:
         raise MalformedError(f"times is 1 to {MAX_TIMES}")
     return value
+
+
+def operation(command: Mapping[str, Any]) -> str:
+    """Which one; any by default. Raises MalformedError."""
+    return _text(command, "operation") if "operation" in command else "*"
 
 
 def no_extra(_name: str, _command: Mapping[str, Any]) -> None:
@@ -121,10 +131,6 @@ def _answer(line: bytes, faults: Faults, extra: Extra) -> Mapping[str, Any]:
         return {"error": "a command is a JSON object"}
     except SignatoryError as error:
         return {"error": error.message}
-
-
-def _operation(command: Mapping[str, Any]) -> str:
-    return _text(command, "operation") if "operation" in command else "*"
 
 
 def _text(command: Mapping[str, Any], name: str) -> str:

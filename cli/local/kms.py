@@ -6,6 +6,10 @@ knows
 
     {"do": "plaintext", "operation": "Decrypt", "times": 1}
         answer in clear although a Recipient was named, as a hostile parent would
+    {"do": "key", "operation": "Decrypt", "arn": ARN, "times": 1}
+        name this key in the answer
+    {"do": "forge", "operation": "Decrypt", "plaintext": BASE64, "times": 1}
+        seal these bytes to the recipient instead of the secret (absent: random ones, of the same length)
     {"do": "expire", "access_key_id": ID, "seconds": 3}
         let a credential run out in so many seconds
     {"do": "credential", "like": ID, "access_key_id": NEW, "secret_access_key": ..., "session_token": ...,
@@ -14,6 +18,7 @@ knows
 """
 
 import asyncio
+import base64
 import contextlib
 import hashlib
 import logging
@@ -27,12 +32,13 @@ from typing import Any
 from aiohttp import web
 
 from cli.local import process, state
-from cli.local.faults import Extra, Faults, serve_control, times
+from cli.local.faults import Extra, Faults, operation, serve_control, times
 from cli.local.kms_http import Api
 from cli.local.kms_operations import Operations
 from cli.local.kms_state import Credential, KmsConfig, KmsState
 from signatory.errors import ConfigError, MalformedError, UnavailableError
 from signatory.net.vsock import Address
+from signatory.nitro.kms import MAX_PLAINTEXT, Arn
 from signatory.nitro.sigv4 import AccessKey
 
 MAX_CONNECTIONS = 128
@@ -113,7 +119,11 @@ def _commands(kept: KmsState, faults: Faults) -> Extra:
     def obey(name: str, command: Mapping[str, Any]) -> Mapping[str, Any] | None:
         match name:
             case "plaintext":
-                faults.add("plaintext", str(command.get("operation", "*"))[:100], True, times(command))
+                faults.add("plaintext", operation(command), True, times(command))
+            case "key":
+                faults.add("key", operation(command), _arn(command), times(command))
+            case "forge":
+                faults.add("forge", operation(command), _forged(command), times(command))
             case "expire":
                 _expire(kept, command)
             case "credential":
@@ -123,6 +133,17 @@ def _commands(kept: KmsState, faults: Faults) -> Extra:
         return {"ok": True}
 
     return obey
+
+
+def _arn(command: Mapping[str, Any]) -> Arn:
+    return Arn.parse(str(command.get("arn")))
+
+
+def _forged(command: Mapping[str, Any]) -> bytes:
+    try:
+        return base64.b64decode(command.get("plaintext", ""), validate=True)[:MAX_PLAINTEXT]
+    except (TypeError, ValueError):
+        raise MalformedError("plaintext is base64") from None
 
 
 def _expire(kept: KmsState, command: Mapping[str, Any]) -> None:

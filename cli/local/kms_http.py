@@ -9,7 +9,9 @@ from datetime import datetime
 
 from aiohttp import web
 
+from cli.local import kms_decided
 from cli.local.faults import Faults
+from cli.local.kms_decided import Decided
 from cli.local.kms_operations import Operations
 from cli.local.kms_state import Credential, KmsState
 from signatory.errors import MalformedError, SignatoryError
@@ -90,22 +92,27 @@ class Api:
         return caller
 
     async def _answer(self, target: str, body: bytes, caller: Credential) -> bytes:
-        if target not in kms.TARGETS:
-            raise error("UnknownOperationException", "")
         operation = target.removeprefix(_PREFIX)
+        if target not in kms.TARGETS and (target == operation or not kms_decided.knows(operation)):
+            raise error("UnknownOperationException", "")
         await self._faults.pause(operation)
         if name := self._faults.take("fail", operation):
             raise error(name, "The emulator was told to fail.")
-        return _body(self._operations.do(_read(target, body), caller))
+        request = _read(target, body)
+        if isinstance(request, Decided):
+            self._operations.decide(request, caller)
+        return _body(self._operations.do(request, caller))
 
 
-def _read(target: str, body: bytes) -> kms.Request:
+def _read(target: str, body: bytes) -> kms.Request | Decided:
     try:
         json.loads(body)
     except (ValueError, RecursionError):
         raise error("SerializationException", "") from None
     try:
-        return kms.decode_request(target, body)
+        if target in kms.TARGETS:
+            return kms.decode_request(target, body)
+        return kms_decided.read(target.removeprefix(_PREFIX), body)
     except MalformedError as failure:
         raise error("ValidationException", f"1 validation error detected: {failure}") from None
 

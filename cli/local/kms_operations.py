@@ -1,31 +1,23 @@
 """What the KMS emulator does for a known caller: recipient, key, policy, then the operation.
 
-Refusals are KmsError with the names and words of AWS. Sources: AWS KMS API Reference and Developer Guide.
+Told so by a fault, it does what a hostile parent would: answers in clear, names another key, or seals an
+answer of its own to the recipient. Refusals are KmsError with the names and words of AWS. Sources: AWS KMS
+API Reference and Developer Guide.
 """
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import NoReturn
 
 from cli.local import kms_blob
 from cli.local.faults import Faults
+from cli.local.kms_decided import Decided
+from cli.local.kms_recipients import Recipient, Recipients
 from cli.local.kms_state import Credential, Key, KmsState
-from signatory.errors import MalformedError, SignatoryError
-from signatory.nitro import attestation, cms, keypolicy, kms
+from signatory.errors import MalformedError
+from signatory.nitro import cms, keypolicy, kms
 from signatory.nitro.kms_errors import error
-
-MAX_DOCUMENT_AGE = timedelta(minutes=5)
-_MAX_AHEAD = timedelta(minutes=1)
-"""How far a document's time may lie before the emulator's own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recipient:
-    """Who a verified document speaks for."""
-
-    public_key: bytes
-    pcrs: Mapping[int, bytes]
 
 
 class Operations:
@@ -34,7 +26,8 @@ class Operations:
     def __init__(
         self, state: KmsState, root_sha256: bytes, clock: Callable[[], datetime], faults: Faults
     ) -> None:
-        self._state, self._root, self._clock, self._faults = state, root_sha256, clock, faults
+        self._state, self._faults = state, faults
+        self._recipients = Recipients(root_sha256, clock)
 
     def do(self, request: kms.Request, caller: Credential) -> kms.Reply:
         """The reply. Raises KmsError."""
@@ -45,31 +38,27 @@ class Operations:
         document = None if isinstance(request, kms.Encrypt) else request.recipient
         recipient = self._recipient(document)
         key = self._key_of(request)
-        self._authorize(key, request, caller, recipient)
+        operation = type(request).__name__
+        self._authorize(key, f"kms:{operation}", request.context, caller, recipient)
         match request:
             case kms.Encrypt(_, plaintext, context):
-                return kms.Encrypted(_seal(key, plaintext, context), key.arn)
+                return kms.Encrypted(_seal(key, plaintext, context), self._named(key, operation))
             case kms.Decrypt(ciphertext, _, context):
                 opened = self._open(key, ciphertext, context)
-                return kms.Decrypted(self._secret(opened, recipient, "Decrypt"), key.arn)
+                return kms.Decrypted(self._secret(opened, recipient, operation), self._named(key, operation))
             case kms.GenerateDataKey(_, size, context):
                 made = os.urandom(size)
-                secret = self._secret(made, recipient, "GenerateDataKey")
-                return kms.DataKey(secret, _seal(key, made, context), key.arn)
+                secret = self._secret(made, recipient, operation)
+                return kms.DataKey(secret, _seal(key, made, context), self._named(key, operation))
+
+    def decide(self, decided: Decided, caller: Credential) -> NoReturn:
+        """Raises KmsError: AWS's where key or policy refuse, UnsupportedOperationException where not."""
+        for action in decided.actions:
+            self._authorize(self._usable(decided.key_id), action, decided.context, caller, None)
+        raise error("UnsupportedOperationException", "The policy allows it; the emulator does not do it.")
 
     def _recipient(self, document: bytes | None) -> Recipient | None:
-        if document is None:
-            return None
-        now = self._clock()
-        try:
-            verified = attestation.verify(document, root_sha256=self._root, at=now, allow_debug=True)
-        except SignatoryError as failure:
-            raise error("ValidationException", f"The attestation document is not valid: {failure}") from None
-        if not now - MAX_DOCUMENT_AGE <= verified.time <= now + _MAX_AHEAD:
-            raise error("ValidationException", "The attestation document is expired.")
-        if not verified.public_key:
-            raise error("ValidationException", "The attestation document has no public key.")
-        return Recipient(verified.public_key, verified.pcrs)
+        return None if document is None else self._recipients.recipient(document)
 
     def _key_of(self, request: kms.Encrypt | kms.Decrypt | kms.GenerateDataKey) -> Key:
         if not isinstance(request, kms.Decrypt):
@@ -104,12 +93,12 @@ class Operations:
     def _authorize(
         self,
         key: Key,
-        request: kms.Encrypt | kms.Decrypt | kms.GenerateDataKey,
+        action: str,
+        encryption_context: Mapping[str, str],
         caller: Credential,
         recipient: Recipient | None,
     ) -> None:
-        action = f"kms:{type(request).__name__}"
-        context = keypolicy.context_of(None if recipient is None else recipient.pcrs, request.context)
+        context = keypolicy.context_of(None if recipient is None else recipient.pcrs, encryption_context)
         try:
             verdict = keypolicy.evaluate(key.policy, action, caller.principal, context, resource=str(key.arn))
         except MalformedError as failure:
@@ -123,9 +112,16 @@ class Operations:
         except MalformedError:
             raise error("InvalidCiphertextException", "") from None
 
+    def _named(self, key: Key, operation: str) -> kms.Arn:
+        """The key in the answer: this one, unless a fault names another."""
+        told: kms.Arn | None = self._faults.take("key", operation)
+        return key.arn if told is None else told
+
     def _secret(self, plaintext: bytes, recipient: Recipient | None, operation: str) -> kms.Secret:
         if recipient is None or self._faults.take("plaintext", operation):
             return kms.Secret(plaintext=plaintext)
+        if (forged := self._faults.take("forge", operation)) is not None:
+            plaintext = forged or os.urandom(len(plaintext))
         try:
             return kms.Secret(for_recipient=cms.build(recipient.public_key, plaintext, entropy=os.urandom))
         except MalformedError as failure:

@@ -65,6 +65,25 @@ class Layout:
         return self.base / "pinned.json"
 
     @property
+    def releases(self) -> Path:
+        """The release manifest: the measurement that the daemon trusts."""
+        return self.base / "release.json"
+
+    @property
+    def births(self) -> Path:
+        """The birth certificates of the keys that the stack shows."""
+        return self.base / "births"
+
+    def certificate(self, kind: str) -> tuple[Path, Path]:
+        """Attestation document and metadata of the key of one kind, where it has a certificate."""
+        return self.births / f"{kind}.attestation", self.births / f"{kind}.json"
+
+    @property
+    def nsm_root(self) -> Path:
+        """The certificate of the software NSM's own root, DER."""
+        return self.nsm / "root.der"
+
+    @property
     def settings(self) -> Path:
         """The enclave's measured settings."""
         return self.enclave / "settings.toml"

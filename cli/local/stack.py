@@ -93,9 +93,10 @@ async def _start(plan: Plan, layout: Layout, children: Children) -> None:
     listeners = _free(plan.address, "--address"), _free(plan.utility_address, "--utility-address")
     layout.result.unlink(missing_ok=True)
     identity = stack_files.Identity.of(layout)
-    nsm_config = stack_files.write_emulators(layout, identity, plan.tree, datetime.now(UTC))
+    now = datetime.now(UTC)
+    nsm_config = stack_files.write_emulators(layout, identity, plan.tree, now)
     measured = nsm_config.measured()
-    _pin(plan, layout, identity, measured)
+    _pin(plan, layout, identity, measured, now)
     nsm = children.start("nsm", "cli.local.nsm", str(layout.nsm))
     kms = children.start("kms", "cli.local.kms", str(layout.kms))
     await children.listening(nsm)
@@ -103,7 +104,7 @@ async def _start(plan: Plan, layout: Layout, children: Children) -> None:
     kms_address = (await children.listening(kms)).removeprefix("tcp://")
     enclave_address = await children.listening(enclave)
     stack_files.write_config(layout, identity, kms_address, listeners, [])
-    keys, shown = await ensure_keys(layout.config, layout.keys)
+    keys, shown = await ensure_keys(layout)
     stack_files.write_config(layout, identity, kms_address, listeners, keys)
     children.start("daemon", "cli.signatory", "serve", "-c", str(layout.config))
     await _healthy(listeners[1], children)
@@ -113,7 +114,13 @@ async def _start(plan: Plan, layout: Layout, children: Children) -> None:
         print(table(result, layout, measured[0]), flush=True)
 
 
-def _pin(plan: Plan, layout: Layout, identity: stack_files.Identity, measured: Mapping[int, bytes]) -> None:
+def _pin(
+    plan: Plan,
+    layout: Layout,
+    identity: stack_files.Identity,
+    measured: Mapping[int, bytes],
+    at: datetime,
+) -> None:
     """Let the key open to the measurement; when that is another than before, say so or refuse."""
     before, now = stack_files.pinned_pcr0(layout), measured[0].hex()
     if before not in {None, now}:
@@ -121,8 +128,8 @@ def _pin(plan: Plan, layout: Layout, identity: stack_files.Identity, measured: M
         if not plan.repin:
             raise DeniedError(change, hint="start without --no-repin to let the laptop's KMS key open to it")
         if not plan.quiet:
-            print(f"{change}\n  pinned anew in the laptop's key policy\n", flush=True)
-    stack_files.pin(layout, identity, measured)
+            print(f"{change}\n  pinned anew in the laptop's key policy and manifest\n", flush=True)
+    stack_files.pin(layout, identity, measured, at)
 
 
 async def _healthy(address: str, children: Children) -> None:

@@ -1,5 +1,6 @@
 """What the stack writes down for its processes: who they are, what they may, where they listen."""
 
+import hashlib
 import json
 import secrets
 import uuid
@@ -11,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from cli.local import laptop_ca, state
+from cli.local import laptop_ca, stack_releases, state
 from cli.local.kms_state import Credential, KmsConfig, KmsState
 from cli.local.layout import Layout
 from cli.local.nsm import NsmConfig
@@ -19,6 +20,8 @@ from cli.local.nsm_chain import open_root
 from signatory.errors import ConfigError
 from signatory.files import replace_durably
 from signatory.nitro import keypolicy
+from signatory.nitro.keypolicy_build import PRODUCT_CONTEXTS
+from signatory.nitro.sealed import Scheme
 from signatory.nitro.sigv4 import AccessKey
 from signatory.policy.kinds import BALLOTS, OPERATION_KINDS, REQUEST_KINDS
 
@@ -92,10 +95,21 @@ def write_emulators(layout: Layout, identity: Identity, tree: Path, now: datetim
     return config
 
 
-def pin(layout: Layout, identity: Identity, measured: Mapping[int, bytes]) -> None:
-    """Let the KMS key open to this measurement and no other. Raises UnavailableError."""
+def pin(layout: Layout, identity: Identity, measured: Mapping[int, bytes], now: datetime) -> None:
+    """Let the KMS key open to this measurement, and the daemon trust it, and no other.
+
+    Raises ConfigError, UnavailableError.
+    """
     image = {index: measured[index] for index in (0, 1, 2)}
-    policy = keypolicy.build(account=ACCOUNT, enclave_role=ROLE_ARN, images=[image], kms_encrypt_v0=True)
+    policy = keypolicy.build(
+        account=ACCOUNT,
+        enclave_role=ROLE_ARN,
+        images=[image],
+        context_keys=PRODUCT_CONTEXTS,
+        kms_encrypt_v0=True,
+    )
+    root = hashlib.sha256(state.read_bytes(layout.nsm_root)).digest()
+    stack_releases.record(layout, root, measured, now)
     KmsState(layout.kms, REGION, ACCOUNT).add_key(identity.key_id, policy)
     state.write_json(layout.pinned, {f"PCR{index}": value.hex() for index, value in image.items()})
 
@@ -116,6 +130,8 @@ def write_config(
         "proxy_local_address": layout.socket("proxy"),
         "proxy_remote_address": kms_address,
         "encryption_key_id": identity.kms_key_arn,
+        "manifest": str(layout.releases),
+        "attestation_root": str(layout.nsm_root),
         "credentials": {
             "access_key_id": identity.access_key_id,
             "secret_access_key": identity.secret_access_key,
@@ -152,6 +168,8 @@ def _settings(layout: Layout, identity: Identity, fingerprint: str) -> str:
         "listen": layout.socket("enclave"),
         "proxy": layout.socket("proxy"),
         "reference_protocol": "on",
+        "schemes": [scheme.value for scheme in Scheme],
+        "release": stack_releases.RELEASE,
     }
     return _HEAD + "".join(f"{name} = {_toml(value)}\n" for name, value in values.items())
 

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from cli.local import state
+from cli.local import stack_births, state
+from cli.local.layout import Layout
 from signatory import registry
 from signatory.config import load as config
 from signatory.crypto.curves import KeyType, Purpose
@@ -19,16 +20,16 @@ KINDS = {
 }
 
 
-async def ensure_keys(config_file: Path, record: Path) -> tuple[list[str], dict[str, str]]:
+async def ensure_keys(layout: Layout) -> tuple[list[str], dict[str, str]]:
     """All Tezos keys of the configured vault, and the one of each kind that the stack shows.
 
-    Makes a kind's key where there never was one; `record` remembers it, so that a key which cannot be loaded
-    today is an error and not a reason for another one. Opens the vault in this process, its proxy too, and
-    closes it again. Raises what the driver raises, and UnavailableError when the vault or a recorded key is
-    not ready.
+    Makes a kind's key where there never was one; keys.json remembers it, so that a key which cannot be loaded
+    today is an error and not a reason for another one. Writes down the birth certificates of those shown.
+    Opens the vault in this process, its proxy too, and closes it again. Raises what the driver raises, and
+    UnavailableError when the vault or a recorded key is not ready.
     """
-    known = _recorded(record)
-    found = config.load(config_file, env={})
+    known = _recorded(layout.keys)
+    found = config.load(layout.config, env={})
     (registration,) = registry.resolve(found, DRIVERS, env={})
     vault = await registration.driver.open(registration.config, registration.context)
     try:
@@ -38,13 +39,14 @@ async def ensure_keys(config_file: Path, record: Path) -> tuple[list[str], dict[
         keys = [key.id for key in await vault.list() if key.purpose is Purpose.TEZOS]
         for kind in KINDS:
             known[kind] = known.get(kind) or await _first_or_new(vault, keys, kind)
-            state.write_json(record, known)
+            state.write_json(layout.keys, known)
+            stack_births.save(layout, vault, kind, known[kind])
     finally:
         await vault.close()
     if missing := sorted(set(known.values()) - set(keys)):
         raise UnavailableError(
             f"the vault cannot load {', '.join(missing)}, made at an earlier start",
-            hint=f"the reason is above or in the logs; to go on without, remove it from {record}",
+            hint=f"the reason is above or in the logs; to go on without, remove it from {layout.keys}",
         )
     return keys, known
 

@@ -39,6 +39,14 @@ def curl_line(address: str, key: str) -> str:
     return f"curl -sS http://{address}/keys/{key} -H 'Content-Type: application/json' -d {body}"
 
 
+def verify_line(layout: Layout, kind: str) -> str:
+    """A command that proves, offline, where the key of that kind was born."""
+    attestation, metadata = layout.certificate(kind)
+    files = {"birth-attestation": attestation, "metadata": metadata, "manifest": layout.releases}
+    words = [f"--{name} {shlex.quote(str(path))}" for name, path in files.items()]
+    return " ".join(["signatory-cli attest verify", *words])
+
+
 def table(result: Result, layout: Layout, pcr0: bytes) -> str:
     """The text for a person at a terminal."""
     keys = [f"  {kind}  {key}  {KINDS[kind].value}" for kind, key in result.keys.items()]
@@ -62,7 +70,21 @@ def table(result: Result, layout: Layout, pcr0: bytes) -> str:
             "Sign something (a failing_noop, which no chain ever applies):",
             "",
             f"  {curl_line(result.address, result.keys['tz1'])}",
+            *_births(layout, result.keys),
             "",
             "Ctrl-C stops everything; the next start brings the same keys back.",
         ]
     )
+
+
+def _births(layout: Layout, keys: Mapping[str, str]) -> list[str]:
+    """How to verify the first key that has a birth certificate; keys of earlier releases have none."""
+    certified = [kind for kind in keys if layout.certificate(kind)[0].exists()]
+    if not certified:
+        return []
+    return [
+        "",
+        f"Verify where the {certified[0]} key was born:",
+        "",
+        f"  {verify_line(layout, certified[0])}",
+    ]

@@ -125,7 +125,7 @@ class Table:
         )
         return await work
 
-    async def ensure(self, hash_key: str, range_key: str) -> None:
+    async def ensure(self, hash_key: str, range_key: str | None = None) -> None:
         """Wait until the table can be used; make it, on demand and protected, where it may and must be made.
 
         Raises ConfigError for a table with other keys and for one that is not there and may not be made,
@@ -136,7 +136,7 @@ class Table:
         async def attempt() -> None:
             nonlocal answered
             try:
-                await self._active(hash_key, range_key)
+                await self._usable(hash_key, range_key)
             except UnreachedError as error:
                 if not answered and time.monotonic() - begun > self._patience.reach:
                     raise UnavailableError(error.message, hint=error.hint) from None
@@ -147,6 +147,18 @@ class Table:
 
         await self.persist(attempt, self._patience.creation)
 
+    async def exists(self, hash_key: str, range_key: str | None = None) -> bool:
+        """Whether the table is there; makes nothing. Raises ConfigError for other keys, UnavailableError."""
+
+        async def attempt() -> bool:
+            try:
+                await self._check_active(hash_key, range_key)
+            except TableMissingError:
+                return False
+            return True
+
+        return await self.persist(attempt)
+
     async def close(self) -> None:
         """Finish what is under way, then let go of threads and connections; idempotent."""
         self._closed = True
@@ -156,37 +168,35 @@ class Table:
             self._client.close()
             self._client = None
 
-    async def _active(self, hash_key: str, range_key: str) -> None:
+    async def _usable(self, hash_key: str, range_key: str | None) -> None:
         try:
-            found = (await self.call("read", "describe_table", TableName=self.name))["Table"]
+            await self._check_active(hash_key, range_key)
         except TableMissingError as error:
             if not self._settings.create:
                 raise ConfigError(error.message, hint="make it, or allow `create_table: true`") from None
             await self._create(hash_key, range_key)
             raise BusyError(f"the DynamoDB table {self.name} is being made", error.code) from None
+
+    async def _check_active(self, hash_key: str, range_key: str | None) -> None:
+        found = (await self.call("read", "describe_table", TableName=self.name))["Table"]
         keys = [(key.get("AttributeName"), key.get("KeyType")) for key in found.get("KeySchema", ())]
         types = {row.get("AttributeName"): row.get("AttributeType") for row in found["AttributeDefinitions"]}
-        if keys != [(hash_key, "HASH"), (range_key, "RANGE")] or {types.get(name) for name, _ in keys} != {
-            "S"
-        }:
+        if keys != _schema(hash_key, range_key) or {types.get(name) for name, _ in keys} != {"S"}:
+            names = f"{hash_key} and {range_key}" if range_key else f"{hash_key} alone"
             raise ConfigError(
-                f"the DynamoDB table {self.name} has other keys than {hash_key} and {range_key}",
+                f"the DynamoDB table {self.name} has other keys than {names}",
                 hint="name another table; this one holds something else",
             )
         if found.get("TableStatus") not in {"ACTIVE", "UPDATING"}:
             state = found.get("TableStatus")
             raise BusyError(f"the DynamoDB table {self.name} is not active ({state})", "TableNotActive")
 
-    async def _create(self, hash_key: str, range_key: str) -> None:
+    async def _create(self, hash_key: str, range_key: str | None) -> None:
+        keys = _schema(hash_key, range_key)
         parameters = {
             "TableName": self.name,
-            "AttributeDefinitions": [
-                {"AttributeName": name, "AttributeType": "S"} for name in (hash_key, range_key)
-            ],
-            "KeySchema": [
-                {"AttributeName": hash_key, "KeyType": "HASH"},
-                {"AttributeName": range_key, "KeyType": "RANGE"},
-            ],
+            "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name, _ in keys],
+            "KeySchema": [{"AttributeName": name, "KeyType": kind} for name, kind in keys],
             "BillingMode": "PAY_PER_REQUEST",
             "DeletionProtectionEnabled": True,
         }
@@ -263,3 +273,7 @@ class Table:
             if self._client is client and self._settings.credentials is None:
                 self._client = None
                 client.close()
+
+
+def _schema(hash_key: str, range_key: str | None) -> list[tuple[str, str]]:
+    return [(hash_key, "HASH"), *([(range_key, "RANGE")] if range_key else ())]

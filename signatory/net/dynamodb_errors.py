@@ -184,7 +184,7 @@ def _cancelled(reasons: Any, what: str) -> CallFailedError:
         return RefusedError(f"{what} refused: a condition was not met", "TransactionCanceledException", items)
     told = [code for code in codes if code != "None"]
     if told and BUSY.issuperset(told):
-        hint = "another daemon writes the same marks, or the table needs more write capacity"
+        hint = "another daemon writes the same items, or the table needs more write capacity"
         return BusyError(f"{what} is busy ({told[0]})", told[0], hint=hint)
     code = next((code for code in told if code not in BUSY), "TransactionCanceledException")
     return CallFailedError(f"{what} refused the transaction ({code})", code)

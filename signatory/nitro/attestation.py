@@ -25,7 +25,7 @@ PCR_COUNT = 32
 PCR_LENGTH = 48
 ZERO = bytes(PCR_LENGTH)
 
-_IMAGE_PCRS = (0, 1, 2)
+IMAGE_PCRS = (0, 1, 2)
 """Of a debug enclave these are zero; the others may still be set."""
 
 _FIELDS = ("module_id", "digest", "timestamp", "pcrs", "certificate", "cabundle")
@@ -41,6 +41,10 @@ class AttestationError(IntegrityError):
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"attestation document: {field}: {message}")
         self.field = field
+
+
+class ExpiredError(AttestationError):
+    """A certificate of the document had run out at the time that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +69,14 @@ class Document:
         return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=self.timestamp_ms)
 
     @property
+    def unmeasured(self) -> int | None:
+        """The first of PCR0, PCR1 and PCR2 that is zero or missing, None where none is."""
+        return next((index for index in IMAGE_PCRS if self.pcrs.get(index, ZERO) == ZERO), None)
+
+    @property
     def debug(self) -> bool:
         """Whether one of PCR0, PCR1 and PCR2 is zero or missing: then nothing says which code ran."""
-        return any(self.pcrs.get(index, ZERO) == ZERO for index in _IMAGE_PCRS)
+        return self.unmeasured is not None
 
 
 def parse(data: bytes) -> Document:
@@ -88,9 +97,10 @@ def verify(  # noqa: PLR0913  each argument is one thing to expect
 ) -> Document:
     """Read a document and prove it, down from the root that is pinned by SHA-256 of its DER.
 
-    `at` is when its certificates must be valid; None means at the document's own time, which is right for
-    stored ones. `pcrs` is one image's registers or those of several, of which one must match in all; None
-    pins nothing. What is None of the others is not looked at.
+    `at` is when its certificates must be valid, with a zone; None means at the document's own time, which is
+    right for stored ones. `pcrs` is one image's registers or those of several, of which one must match in
+    all; None pins nothing. What is None of the others is not looked at. A zero PCR8 is that of an unsigned
+    image, and refused where PCR8 is pinned (docs/adr/0013).
 
     Raises MalformedError, AttestationError (one cause, its field named), and ConfigError for `pcrs` that
     would pin nothing or a debug image.
@@ -104,15 +114,16 @@ def verify(  # noqa: PLR0913  each argument is one thing to expect
     except MalformedError as error:
         raise MalformedError(f"attestation document: {error}") from None
     except certchain.ChainError as error:
-        raise AttestationError(error.where, error.message.removeprefix(f"{error.where}: ")) from None
+        family = ExpiredError if isinstance(error, certchain.ExpiredError) else AttestationError
+        raise family(error.where, error.reason) from None
     try:
         cose.verify1(message, key)
     except IntegrityError:
         raise AttestationError("signature", "is not by the key of the certificate") from None
-    if document.debug and not allow_debug:
-        raise AttestationError("pcrs", "PCR0, PCR1 or PCR2 is zero or missing: a debug enclave")
+    if document.unmeasured is not None and not allow_debug:
+        raise AttestationError(f"PCR{document.unmeasured}", "is zero or missing: a debug enclave")
     if images is not None:
-        _check_pcrs(document.pcrs, images)
+        check_pcrs(document.pcrs, images)
     expected = {"nonce": nonce, "user_data": user_data, "public_key": public_key}
     for field, value in expected.items():
         if value is not None and getattr(document, field) != value:
@@ -124,6 +135,20 @@ def check_age(document: Document, now: datetime, max_age: timedelta = MAX_SKEW) 
     """Raises AttestationError unless the document was made within `max_age` of `now`, before or after."""
     if abs(document.time - now) > max_age:
         raise AttestationError("timestamp", f"{document.time.isoformat()} is too far from {now.isoformat()}")
+
+
+def check_pcrs(registers: Registers, images: Sequence[Registers]) -> None:
+    """Raises AttestationError, the register named, unless one of the images has all its values here."""
+    if any(all(registers.get(index) == value for index, value in image.items()) for image in images):
+        return
+    for index in sorted({index for image in images for index in image}):
+        value = registers.get(index)
+        if value is None:
+            raise AttestationError(f"PCR{index}", "is missing")
+        if all(image.get(index, value) != value for image in images):
+            what = "zero" if value == ZERO else value.hex()
+            raise AttestationError(f"PCR{index}", f"{what} is of no allowed image")
+    raise AttestationError("pcrs", "each is of some allowed image, but no image has them all")
 
 
 def encode_payload(document: Document) -> bytes:
@@ -148,9 +173,18 @@ def _read(data: bytes) -> tuple[cose.Sign1, Document]:
         raise MalformedError(f"attestation document: {len(data)} bytes; at most {MAX_DOCUMENT} are read")
     try:
         message = cose.parse1(data)
-        return message, _document(strict.decode_map(message.payload))
+        payload = strict.decode_map(message.payload)
+        document = _document(payload)
+        _check_form(message.payload, strict.encode(payload))
     except MalformedError as error:
         raise MalformedError(f"attestation document: {error}") from None
+    return message, document
+
+
+def _check_form(payload: bytes, shortest: bytes) -> None:
+    """The outer map may be definite or indefinite; nothing else in a document has two forms."""
+    if payload not in (shortest, b"\xbf" + shortest[1:] + b"\xff"):
+        raise MalformedError("CBOR: the payload is not in its shortest form")
 
 
 def _document(payload: Mapping[str | int, Any]) -> Document:
@@ -231,15 +265,3 @@ def _images(pcrs: Registers | Sequence[Registers] | None, *, allow_debug: bool) 
         if value == ZERO and not allow_debug:
             raise ConfigError(f"PCR{index}: zeros allow any debug enclave", hint="measure the image again")
     return images
-
-
-def _check_pcrs(registers: Registers, images: Sequence[Registers]) -> None:
-    if any(all(registers.get(index) == value for index, value in image.items()) for image in images):
-        return
-    for index in sorted({index for image in images for index in image}):
-        value = registers.get(index)
-        if value is None:
-            raise AttestationError(f"PCR{index}", "is missing")
-        if all(image.get(index, value) != value for image in images):
-            raise AttestationError(f"PCR{index}", f"{value.hex()} is of no allowed image")
-    raise AttestationError("pcrs", "each is of some allowed image, but no image has them all")

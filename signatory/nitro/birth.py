@@ -106,19 +106,30 @@ def _read(found: Mapping[str | int, Any]) -> Statement:
         key_type=BY_WIRE_NAME[alg],
         public=fields.data(found.get(3), "public_key", size, size),
         wrapped=fields.data(found.get(4), "wrapped_private_key", 1, MAX_RECORD),
-        kms_key=Arn.parse(fields.text(found.get(6), "kms_key_arn", 256)),
+        kms_key=check_arn(found.get(6)),
         created_at=fields.number(found.get(7), "created_at", 1, MAX_TIME),
         wrap=fields.member(Scheme, fields.text(found.get(8), "wrap", 256), "wrap"),
         origin=fields.member(Origin, fields.text(found.get(9), "origin", 256), "origin"),
         purpose=fields.member(Purpose, fields.text(found.get(12), "purpose", 256), "purpose"),
         user_id=check_user_id(fields.text(found.get(5), "user_id", 256)) if 5 in found else None,
         prev=fields.data(found.get(10), "prev", 32, 32) if 10 in found else None,
-        release=_release(fields.text(found.get(11), "enclave", 256)) if 11 in found else None,
+        release=check_release(found.get(11), "enclave") if 11 in found else None,
         version=fields.number(found.get(13), "version", 1, MAX_VERSION),
     )
 
 
-def _release(text: str) -> str:
+def check_arn(value: Any) -> Arn:
+    """The field `kms_key_arn`. Raises MalformedError."""
+    try:
+        return Arn.parse(fields.text(value, "kms_key_arn", 256))
+    except MalformedError as error:
+        name = "" if error.message.startswith("kms_key_arn: ") else "kms_key_arn: "
+        raise MalformedError(f"{name}{error.message}", hint=error.hint) from None
+
+
+def check_release(value: Any, name: str) -> str:
+    """What an enclave calls its release: 1 to 64 letters, digits and `._:+-`. Raises MalformedError."""
+    text = fields.text(value, name, 64)
     if not _RELEASE.fullmatch(text):
-        raise MalformedError("enclave: its characters or its length are not those of a release")
+        raise MalformedError(f"{name}: its characters or its length are not those of a release")
     return text

@@ -13,6 +13,7 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
 
 from signatory.errors import IntegrityError, MalformedError
@@ -28,7 +29,28 @@ class ChainError(IntegrityError):
 
     def __init__(self, where: str, message: str) -> None:
         super().__init__(f"{where}: {message}")
-        self.where = where
+        self.where, self.reason = where, message
+
+
+class ExpiredError(ChainError):
+    """A certificate had run out at the time that was asked for."""
+
+
+def fingerprint(data: bytes) -> bytes:
+    """SHA-256 of the DER of a certificate given as DER or as PEM with nothing else certified in it.
+
+    Raises MalformedError.
+    """
+    try:
+        if b"-----BEGIN" not in data:
+            x509.load_der_x509_certificate(data)
+            return hashlib.sha256(data).digest()
+        found = x509.load_pem_x509_certificates(data)
+    except (ValueError, UserWarning):
+        raise MalformedError("this is no X.509 certificate, neither PEM nor DER") from None
+    if len(found) != 1:
+        raise MalformedError(f"{len(found)} certificates where one was expected")
+    return found[0].fingerprint(SHA256())
 
 
 def leaf_key(
@@ -114,7 +136,9 @@ class _Certificate:
                 self.where, f"is valid only from {self.not_before.isoformat()}, later than {at.isoformat()}"
             )
         if at > self.not_after:
-            raise ChainError(self.where, f"expired at {self.not_after.isoformat()}, before {at.isoformat()}")
+            raise ExpiredError(
+                self.where, f"expired at {self.not_after.isoformat()}, before {at.isoformat()}"
+            )
 
     def _constraints(self) -> x509.BasicConstraints:
         extension = self.extensions.get(ExtensionOID.BASIC_CONSTRAINTS)

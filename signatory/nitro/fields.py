@@ -1,11 +1,14 @@
 """From values that `strict` decoded to what messages and records are made of; failures name the field."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from signatory.errors import MalformedError
 
 _T = TypeVar("_T")
+
+_WORD = re.compile(r"[A-Za-z0-9._:+-]+")
 
 
 def single(value: Any) -> tuple[str, Any]:
@@ -40,6 +43,13 @@ def text(value: Any, name: str, most: int) -> str:
     if isinstance(value, str) and len(value) <= most:
         return value
     raise MalformedError(f"{name}: a text of at most {most} characters was expected")
+
+
+def word(value: Any, name: str, most: int) -> str:
+    """A text that is fit for a log as it is: letters, digits and `. _ : + -`."""
+    if isinstance(value, str) and len(value) <= most and _WORD.fullmatch(value):
+        return value
+    raise MalformedError(f"{name}: 1 to {most} letters, digits and . _ : + - were expected")
 
 
 def number(value: Any, name: str, least: int, most: int) -> int:

@@ -1,55 +1,36 @@
-"""Key policies of KMS: written for an enclave (`build`), and decided offline as KMS decides (`evaluate`).
+"""Key policies of KMS, decided offline as KMS decides. One engine for emulator and tools.
 
-One engine for emulator and tools. What it does not know it never reads in anybody's favour: an unknown
-operator or policy variable keeps an Allow from matching and lets a Deny match. Sources: IAM User Guide,
-"Policy evaluation logic"; KMS Developer Guide, "Condition keys for Nitro Enclaves".
+What it does not know it never reads in anybody's favour. Where the answer opens something (the emulator, a
+call that must be allowed) doubt refuses: an Allow in doubt does not match, a Deny in doubt does. Where the
+answer vouches that something is shut (a call that must be refused) doubt allows. `Reading` says which.
+Sources: IAM User Guide, "Policy evaluation logic"; KMS Developer Guide, "Condition keys for Nitro Enclaves".
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
-from signatory.errors import ConfigError, MalformedError
+from signatory.nitro.keypolicy_build import build
 from signatory.nitro.keypolicy_conditions import Context, holds, wild
+from signatory.nitro.keypolicy_names import CONTEXT_KEY, CONTEXT_KEYS, IMAGE_KEY, PCR_KEY, RECIPIENT_ACTIONS
+from signatory.nitro.keypolicy_statements import Statement, is_caller, load, parse
 
-IMAGE_KEY = "kms:RecipientAttestation:ImageSha384"
-"""Equal to PCR0."""
+__all__ = ["IMAGE_KEY", "RECIPIENT_ACTIONS", "Statement", "build", "load", "parse"]  # said as keypolicy.build
 
-_PCR_KEY = "kms:RecipientAttestation:PCR"
-_CONTEXT_KEY = "kms:EncryptionContext:"
-_CONTEXT_KEYS = "kms:EncryptionContextKeys"
-
-RECIPIENT_ACTIONS = ("kms:Decrypt", "kms:GenerateDataKey")
-"""What an enclave does with its key under attestation. GenerateRandom uses no key."""
-
-_ADMIN_ACTIONS = (
-    "kms:CancelKeyDeletion",
-    "kms:Describe*",
-    "kms:Disable*",
-    "kms:Enable*",
-    "kms:Get*",
-    "kms:List*",
-    "kms:PutKeyPolicy",
-    "kms:RotateKeyOnDemand",
-    "kms:ScheduleKeyDeletion",
-    "kms:TagResource",
-    "kms:UntagResource",
-    "kms:UpdateKeyDescription",
+_TOLD = re.compile(
+    r"kms:recipientattestation:(imagesha384|pcr([0-9]|[12][0-9]|3[01]))"
+    r"|kms:encryptioncontextkeys|kms:encryptioncontext:.+"
 )
-_NEVER_FOR_THE_ROLE = (
-    "kms:CreateGrant",
-    "kms:GenerateDataKeyPair*",
-    "kms:GenerateDataKeyWithoutPlaintext",
-    "kms:PutKeyPolicy",
-    "kms:ReEncrypt*",
-)
-_ACCOUNT = re.compile(r"[0-9]{12}")
-_ROOT = re.compile(r"arn:aws[a-z-]*:iam::([0-9]{12}):root")
-_ASSUMED = re.compile(r"arn:(aws[a-z-]*):sts::([0-9]{12}):assumed-role/([^/]+)/[^/]+")
-_ELEMENTS = frozenset(
-    {"Sid", "Effect", "Principal", "Action", "NotAction", "Resource", "NotResource", "Condition"}
-)
+"""The condition keys of a request that are told in full: one that is not there is not in the request."""
+
+
+class Reading(Enum):
+    """What becomes of a statement of which it cannot be told whether it speaks of the call."""
+
+    DOUBT_REFUSES = "doubt refuses"
+    DOUBT_ALLOWS = "doubt allows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,60 +44,6 @@ class Verdict:
     explicit_deny: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """One statement, its elements as lists."""
-
-    sid: str
-    allows: bool
-    principals: tuple[str, ...]
-    actions: tuple[str, ...]
-    not_actions: bool
-    resources: tuple[str, ...]
-    not_resources: bool
-    condition: Mapping[str, Any]
-
-
-def build(
-    *,
-    account: str,
-    enclave_role: str,
-    images: Sequence[Mapping[int, bytes]],
-    administrators: Sequence[str] = (),
-    context_keys: Sequence[str] = (),
-    kms_encrypt_v0: bool = False,
-) -> dict[str, Any]:
-    """The policy of a key that opens only to these images, used by this role.
-
-    `images` are registers: PCR0, PCR1 and PCR2, and PCR8 of a signed image, 48 bytes each; every image has a
-    statement of its own, so that no mixture of two passes. `administrators` are ARNs, the account by default;
-    they manage the key and cannot use it. `context_keys` must then be in every encryption context, and no
-    others. `kms_encrypt_v0` lets the role call Encrypt, which no attestation guards.
-
-    Raises ConfigError for an account, a role or registers that would open the key further.
-    """
-    if not _ACCOUNT.fullmatch(account):
-        raise ConfigError(f"{account[:32]!r} is not an AWS account: 12 digits")
-    if not enclave_role.startswith("arn:") or "*" in enclave_role:
-        raise ConfigError("the enclave's role must be one ARN")
-    if not images:
-        raise ConfigError("the list of allowed images is empty", hint="name PCR0, PCR1 and PCR2 of an image")
-    admins = list(administrators) or [f"arn:aws:iam::{account}:root"]
-    role = {"AWS": enclave_role}
-    forbidden = sorted((*_NEVER_FOR_THE_ROLE, *(() if kms_encrypt_v0 else ("kms:Encrypt",))))
-    statements = [
-        _statement("Administration", "Allow", {"AWS": admins}, _ADMIN_ACTIONS),
-        *(
-            _statement(f"EnclaveImage{number}", "Allow", role, RECIPIENT_ACTIONS, _image(image, context_keys))
-            for number, image in enumerate(images, 1)
-        ),
-        *([_statement("EncryptForKmsEncryptV0", "Allow", role, ["kms:Encrypt"])] if kms_encrypt_v0 else []),
-        _statement("DenyWithoutRecipient", "Deny", "*", RECIPIENT_ACTIONS, {"Null": {IMAGE_KEY: "true"}}),
-        _statement("DenyToTheRole", "Deny", role, forbidden),
-    ]
-    return {"Version": "2012-10-17", "Statement": statements}
-
-
 def context_of(
     pcrs: Mapping[int, bytes] | None, encryption_context: Mapping[str, str]
 ) -> dict[str, str | Sequence[str]]:
@@ -125,33 +52,47 @@ def context_of(
     Zero registers give no key: a debug enclave cannot meet a condition, not even one written with zeros.
     """
     set_pcrs = {index: value.hex() for index, value in (pcrs or {}).items() if any(value)}
-    keys: dict[str, str | Sequence[str]] = {f"{_PCR_KEY}{index}": value for index, value in set_pcrs.items()}
+    keys: dict[str, str | Sequence[str]] = {f"{PCR_KEY}{index}": value for index, value in set_pcrs.items()}
     if 0 in set_pcrs:
         keys[IMAGE_KEY] = set_pcrs[0]
-    keys |= {f"{_CONTEXT_KEY}{name}": value for name, value in encryption_context.items()}
+    keys |= {f"{CONTEXT_KEY}{name}": value for name, value in encryption_context.items()}
     if encryption_context:
-        keys[_CONTEXT_KEYS] = tuple(encryption_context)
+        keys[CONTEXT_KEYS] = tuple(encryption_context)
     return keys
 
 
-def parse(policy: Any) -> tuple[Statement, ...]:
-    """The statements of a policy document. Raises MalformedError that names the statement and the element."""
-    if not isinstance(policy, Mapping) or not isinstance(policy.get("Statement"), list | dict):
-        raise MalformedError("key policy: an object with Statement was expected")
-    statements = policy["Statement"] if isinstance(policy["Statement"], list) else [policy["Statement"]]
-    return tuple(_parse_statement(f"#{index}", statement) for index, statement in enumerate(statements))
-
-
-def evaluate(policy: Any, action: str, principal: str, context: Context, *, resource: str = "*") -> Verdict:
+def evaluate(
+    policy: Any,
+    action: str,
+    principal: str,
+    context: Context,
+    *,
+    resource: str | None = None,
+    reading: Reading = Reading.DOUBT_REFUSES,
+    untold: Collection[str] = (),
+) -> Verdict:
     """Whether this policy lets `principal` (an ARN) do `action`: a deny wins, what is not allowed is denied.
 
-    The principal's own IAM policies are taken to allow nothing, as in an account that leaves all to the key
-    policy: the account's root as principal of an Allow opens to root alone, of a Deny it closes for everybody
-    in the account. Raises MalformedError for a policy that cannot be read.
+    `resource` is the key's ARN, None where it is not known; `untold` are condition keys that the request may
+    have although `context` lacks them. An Allow to the whole account leaves it to IAM policies, which are not
+    seen here: that is doubt. Grants, boundaries and policies of the organisation are not seen either.
+    Raises MalformedError for a policy that cannot be read; what `parse` gave is taken too.
     """
-    statements = parse(policy)
-    matching = [each for each in statements if _matches(each, action, principal, context, resource)]
-    refusal = f"User: {principal} is not authorized to perform: {action} on resource: {resource}"
+    statements = parse(policy) if not isinstance(policy, tuple) else policy
+    keys = _keys_of(principal) | dict(context)
+    hidden = {key.lower() for key in untold}
+
+    def applies(statement: Statement) -> bool:
+        found = _matches(statement, action, principal, resource)
+        if found is not False:
+            condition = holds(
+                statement.condition, keys, lambda key: key not in hidden and _TOLD.fullmatch(key) is not None
+            )
+            found = condition if found or condition is False else None
+        return statement.allows == (reading is Reading.DOUBT_ALLOWS) if found is None else found
+
+    matching = [each for each in statements if applies(each)]
+    refusal = f"User: {principal} is not authorized to perform: {action} on resource: {resource or '*'}"
     for each in matching:
         if not each.allows:
             return Verdict(
@@ -162,109 +103,35 @@ def evaluate(policy: Any, action: str, principal: str, context: Context, *, reso
     return Verdict(False, None, f"{refusal} because no resource-based policy allows the {action} action")
 
 
-def _statement(
-    sid: str, effect: str, principal: Any, actions: Sequence[str], condition: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    statement = {
-        "Sid": sid,
-        "Effect": effect,
-        "Principal": principal,
-        "Action": list(actions),
-        "Resource": "*",
-    }
-    return statement | ({"Condition": dict(condition)} if condition else {})
+def _keys_of(principal: str) -> dict[str, str | Sequence[str]]:
+    """The condition keys that say who calls. A session does not tell the path of its role."""
+    account = (principal.split(":") + [""] * 5)[4]
+    keys: dict[str, str | Sequence[str]] = {"aws:PrincipalAccount": account, "kms:CallerAccount": account}
+    return keys if ":assumed-role/" in principal else keys | {"aws:PrincipalArn": principal}
 
 
-def _image(image: Mapping[int, bytes], context_keys: Sequence[str]) -> dict[str, Any]:
-    if not {0, 1, 2} <= set(image) or not set(image) <= set(range(32)):
-        raise ConfigError("an image is named by PCR0, PCR1 and PCR2, and PCR8 when it is signed")
-    for index, value in image.items():
-        if len(value) != 48 or not any(value):
-            raise ConfigError(f"PCR{index}: 48 bytes, not all zero, were expected")
-    pcrs = {IMAGE_KEY: image[0].hex()} | {f"{_PCR_KEY}{index}": image[index].hex() for index in sorted(image)}
-    if not context_keys:
-        return {"StringEqualsIgnoreCase": pcrs}
-    return {
-        "StringEqualsIgnoreCase": pcrs,
-        "ForAllValues:StringEquals": {_CONTEXT_KEYS: list(context_keys)},
-        "Null": {f"{_CONTEXT_KEY}{key}": "false" for key in context_keys},
-    }
-
-
-def _parse_statement(place: str, statement: Any) -> Statement:
-    if not isinstance(statement, Mapping):
-        raise MalformedError(f"key policy: statement {place} is not an object")
-    sid = statement.get("Sid") or place
-    unknown = sorted(str(name) for name in set(statement) - _ELEMENTS)
-    if not isinstance(sid, str) or unknown:
-        raise MalformedError(f"key policy: statement {place}: {(unknown or ['Sid'])[0]!r} is not understood")
-    if (effect := statement.get("Effect")) not in ("Allow", "Deny"):
-        raise MalformedError(f"key policy: statement {place}: Effect must be Allow or Deny")
-    condition = statement.get("Condition", {})
-    if not isinstance(condition, Mapping):
-        raise MalformedError(f"key policy: statement {place}: Condition must be an object")
-    return Statement(
-        sid=sid,
-        allows=effect == "Allow",
-        principals=_principals(place, statement.get("Principal")),
-        actions=_one_of(place, statement, "Action"),
-        not_actions="NotAction" in statement,
-        resources=_one_of(place, statement, "Resource"),
-        not_resources="NotResource" in statement,
-        condition=condition,
-    )
-
-
-def _one_of(place: str, statement: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    given = [statement[each] for each in (name, f"Not{name}") if each in statement]
-    if len(given) != 1:
-        raise MalformedError(
-            f"key policy: statement {place}: exactly one of {name} and Not{name} was expected"
-        )
-    return _texts(place, name, given[0])
-
-
-def _principals(place: str, principal: Any) -> tuple[str, ...]:
-    if isinstance(principal, Mapping):
-        # Services and federations are nobody who calls us.
-        known = set(principal) <= {"AWS", "Service", "Federated", "CanonicalUser"}
-        if not principal or not known:
-            raise MalformedError(f"key policy: statement {place}: Principal is not understood")
-        return _texts(place, "Principal", principal["AWS"]) if "AWS" in principal else ()
-    if principal != "*":
-        raise MalformedError(f'key policy: statement {place}: Principal must be "*" or an object')
-    return ("*",)
-
-
-def _texts(place: str, name: str, value: Any) -> tuple[str, ...]:
-    values = value if isinstance(value, list) else [value]
-    if not values or not all(isinstance(item, str) for item in values):
-        raise MalformedError(f"key policy: statement {place}: {name} must be a text or a list of texts")
-    return tuple(values)
-
-
-def _matches(statement: Statement, action: str, principal: str, context: Context, resource: str) -> bool:
+def _matches(statement: Statement, action: str, principal: str, resource: str | None) -> bool | None:
+    """Whether all but the condition speaks of this call; None where it cannot be told."""
     actions = any(wild(pattern.lower(), action.lower()) for pattern in statement.actions)
-    resources = any(wild(pattern, resource) for pattern in statement.resources)
-    if actions == statement.not_actions or resources == statement.not_resources:
-        return False
-    if not any(_is(named, principal, allows=statement.allows) for named in statement.principals):
-        return False
-    met = holds(statement.condition, context)
-    return (not statement.allows) if met is None else met
+    found = [
+        actions != statement.not_actions,
+        _covers(statement, resource),
+        _any(is_caller(named, principal, allows=statement.allows) for named in statement.principals),
+    ]
+    return False if False in found else None if None in found else True
 
 
-def _is(named: str, principal: str, *, allows: bool) -> bool:
-    """Whether the principal a policy names is this caller, or the role of this caller's session."""
-    if named in ("*", principal):
+def _covers(statement: Statement, resource: str | None) -> bool | None:
+    named = _any(_fits(pattern, resource) for pattern in statement.resources)
+    return None if named is None else named != statement.not_resources
+
+
+def _fits(pattern: str, resource: str | None) -> bool | None:
+    if set(pattern) == {"*"}:
         return True
-    root = _ROOT.fullmatch(named)
-    if root or _ACCOUNT.fullmatch(named):
-        account = root[1] if root else named
-        inside = principal.split(":")[4:5] == [account]
-        return inside and (not allows or _ROOT.fullmatch(principal) is not None)
-    session = _ASSUMED.fullmatch(principal)
-    if session is None:
-        return False
-    role, _, path_and_name = named.rpartition(f"arn:{session[1]}:iam::{session[2]}:role/")
-    return role == "" and path_and_name != named and path_and_name.rpartition("/")[2] == session[3]
+    return None if resource is None or "${" in pattern else wild(pattern, resource)
+
+
+def _any(answers: Collection[bool | None] | Any) -> bool | None:
+    found = list(answers)
+    return True if True in found else None if None in found else False

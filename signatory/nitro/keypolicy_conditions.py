@@ -14,6 +14,8 @@ _Test: TypeAlias = Callable[[str, str], bool]
 
 def wild(pattern: str, text: str) -> bool:
     """Whether `text` fits a pattern of `*` (any characters) and `?` (one); time is the product of the two."""
+    if "*" not in pattern and "?" not in pattern:
+        return pattern == text
     fits = [True] + [False] * len(text)
     for char in pattern:
         if char == "*":
@@ -36,6 +38,14 @@ def _like(value: str, wanted: str) -> bool:
     return wild(wanted, value)
 
 
+def _arn_like(value: str, wanted: str) -> bool:
+    """Each of the six parts by itself: a star does not reach over a colon, but in the last part."""
+    parts, patterns = value.split(":", 5), wanted.split(":", 5)
+    if len(parts) != 6 or len(patterns) != 6:
+        return False
+    return all(wild(pattern, part) for pattern, part in zip(patterns, parts, strict=True))
+
+
 _TESTS: Mapping[str, tuple[_Test, bool]] = {
     "StringEquals": (_same, True),
     "StringNotEquals": (_same, False),
@@ -43,33 +53,54 @@ _TESTS: Mapping[str, tuple[_Test, bool]] = {
     "StringNotEqualsIgnoreCase": (_same_ignoring_case, False),
     "StringLike": (_like, True),
     "StringNotLike": (_like, False),
+    "ArnEquals": (_arn_like, True),
+    "ArnNotEquals": (_arn_like, False),
+    "ArnLike": (_arn_like, True),
+    "ArnNotLike": (_arn_like, False),
     "Bool": (_same_ignoring_case, True),
 }
 """Operator → how one value is compared, and whether one that fits is wanted (False: none may fit)."""
 
 
-def holds(condition: Mapping[str, Any], context: Context) -> bool | None:
+def everything(_key: str) -> bool:
+    """For a context that is whole: a key that is not in it is not in the request."""
+    return True
+
+
+def holds(
+    condition: Mapping[str, Any], context: Context, is_known: Callable[[str], bool] = everything
+) -> bool | None:
     """Whether every line of the block holds.
 
     None: some line is not understood and no line is false. A block with a line that is false does not speak
-    of this request, whatever its other lines mean.
+    of this request, whatever its other lines mean. `is_known` says, of a key in lower case that `context`
+    lacks, whether the request lacks it too; where it may have it, the line cannot be told.
     """
-    given = {key.lower(): _values(value) for key, value in context.items()}
-    results = [_line(operator, key, wanted, given) for operator, key, wanted in _lines(condition)]
+    given: dict[str, tuple[str, ...]] = {}
+    for key, value in context.items():
+        given[key.lower()] = given.get(key.lower(), ()) + _values(value)
+    results = [_line(operator, key, wanted, given, is_known) for operator, key, wanted in _lines(condition)]
     if False in results:
         return False
     return None if None in results else True
 
 
 def _lines(condition: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """Operator, key and values of each line; an operator without lines is one that is not understood."""
     for operator, lines in condition.items():
-        for key, wanted in lines.items() if isinstance(lines, Mapping) else [("", None)]:
+        for key, wanted in lines.items() if isinstance(lines, Mapping) and lines else [("", None)]:
             yield str(operator), str(key), wanted
 
 
-def _line(operator: str, key: str, wanted: Any, given: Mapping[str, tuple[str, ...]]) -> bool | None:
+def _line(
+    operator: str,
+    key: str,
+    wanted: Any,
+    given: Mapping[str, tuple[str, ...]],
+    is_known: Callable[[str], bool],
+) -> bool | None:
     values, allowed = given.get(key.lower(), ()), _wanted(wanted)
-    if allowed is None:
+    if allowed is None or (not values and not is_known(key.lower())):
         return None
     if operator == "Null":
         return None if allowed not in (["true"], ["false"]) else (not values) == (allowed == ["true"])

@@ -10,9 +10,10 @@ from typing import Any
 from signatory.crypto.curves import LENGTHS, KeyType
 from signatory.errors import IntegrityError, MalformedError
 from signatory.nitro import fields, strict
+from signatory.nitro.arn import Arn
 from signatory.rpc import extended as ext
 from signatory.rpc import shapes
-from signatory.rpc.calls import MAX_ID
+from signatory.rpc.calls import MAX_ID, call_name
 from signatory.rpc.names import read_name, write_name
 from signatory.rpc.values import (
     GetPublicKey,
@@ -27,19 +28,22 @@ from signatory.rpc.values import (
 from signatory.rpc.wire import LIMIT_AFTER as MAX_BYTES
 
 _TEXT = 500
-_LINKS = 12
+_LINKS = 6
+"""Sources of an error that the strict reader of CBOR goes down to."""
 _STATUS = ("release", "uptime", "sessions", "keys", "kms_calls")
 _MOST = 2**63 - 1
 
 
 def encode_answer(identifier: int, digest: bytes, answer: ext.Answer) -> bytes:
-    return strict.encode({"id": identifier, "digest": digest, "reply": {"Ok": _answer_body(answer)}})
+    body = _WRITERS[type(answer)](answer)
+    return strict.encode({"id": identifier, "digest": digest, "reply": {"Ok": body}})
 
 
 def encode_refusal(identifier: int, digest: bytes, chain: Sequence[str]) -> bytes:
-    """An error and its sources, outermost first."""
+    """An error and its sources, outermost first; those too deep for a reader are joined into one."""
+    links = [*chain[: _LINKS - 1], ": ".join(chain[_LINKS - 1 :])] if len(chain) > _LINKS else chain
     error: dict[str, Any] | None = None
-    for message in reversed(chain):
+    for message in reversed(links):
         error = {"message": message, "source": error}
     return strict.encode({"id": identifier, "digest": digest, "reply": {"Err": error}})
 
@@ -56,11 +60,11 @@ def decode_answer_id(body: bytes) -> tuple[int, bytes, Any]:
 
 def decode_answer(call: ext.Call, reply: Any) -> ext.Answer:
     """The reply to this call. Raises RemoteError when the enclave says no, IntegrityError for no reply."""
-    name = "Checkpoint" if isinstance(call, ext.SignCheckpoint) else type(call).__name__
+    name = call_name(call)
     try:
         kind, value = fields.single(reply)
         if kind == "Ok":
-            return _ANSWERS[type(call)](value)
+            return _READERS[type(call)](value)
         chain = _chain(value if kind == "Err" else None)
     except MalformedError as error:
         raise IntegrityError(f"the enclave's reply to {name} cannot be read: {error.message}") from error
@@ -69,7 +73,7 @@ def decode_answer(call: ext.Call, reply: Any) -> ext.Answer:
 
 def _chain(value: Any) -> list[str]:
     chain: list[str] = []
-    while value is not None and len(chain) < _LINKS:
+    while value is not None:
         found = fields.exactly(value, ("message", "source"))
         if not isinstance(found["message"], str):
             raise MalformedError("message: a text was expected")
@@ -80,38 +84,37 @@ def _chain(value: Any) -> list[str]:
     return chain
 
 
-def _answer_body(answer: ext.Answer) -> Any:
-    match answer:
-        case None:
-            return None
-        case ext.Attested(document):
-            return {"document": document}
-        case ext.Born():
-            return {
-                "name": write_name(answer.name),
-                "kms_key_arn": answer.kms_key_arn,
-                "blob": answer.blob,
-                "handle": answer.handle,
-                "statement": answer.statement,
-                "attestation": answer.attestation,
-            }
-        case Imported(key_type, public, handle):
-            return {"public_key": {shapes.NAMES[key_type]: public}, "handle": handle}
-        case Signed(key_type, signature):
-            return {shapes.NAMES[key_type]: signature}
-        case Public(key_type, public):
-            return {shapes.NAMES[key_type]: public}
-        case Proof(proof):
-            return {"Bls": proof}
-        case ext.EnclaveStatus():
-            return {name: getattr(answer, name) for name in _STATUS}
+def _write_born(answer: ext.Born) -> dict[str, Any]:
+    return {
+        "name": write_name(answer.name),
+        "kms_key_arn": answer.kms_key_arn,
+        "blob": answer.blob,
+        "handle": answer.handle,
+        "statement": answer.statement,
+        "attestation": answer.attestation,
+    }
+
+
+_WRITERS: dict[type, Callable[[Any], Any]] = {
+    type(None): lambda _: None,
+    ext.Attested: lambda answer: {"document": answer.document},
+    ext.Born: _write_born,
+    Imported: lambda answer: {
+        "public_key": {shapes.NAMES[answer.key_type]: answer.public},
+        "handle": answer.handle,
+    },
+    Signed: lambda answer: {shapes.NAMES[answer.key_type]: answer.signature},
+    Public: lambda answer: {shapes.NAMES[answer.key_type]: answer.public},
+    Proof: lambda answer: {"Bls": answer.proof},
+    ext.EnclaveStatus: lambda answer: {name: getattr(answer, name) for name in _STATUS},
+}
 
 
 def _born(value: Any) -> ext.Born:
     found = fields.exactly(value, ("name", "kms_key_arn", "blob", "handle", "statement", "attestation"))
     return ext.Born(
         read_name(found["name"]),
-        fields.text(found["kms_key_arn"], "kms_key_arn", 256),
+        str(Arn.parse(fields.text(found["kms_key_arn"], "kms_key_arn", 256))),
         fields.data(found["blob"], "blob", 1, MAX_BYTES),
         fields.number(found["handle"], "handle", 0, 2**32 - 1),
         fields.data(found["statement"], "statement", 1, MAX_BYTES),
@@ -151,7 +154,7 @@ def _proof(value: Any) -> Proof:
 
 def _enclave_status(value: Any) -> ext.EnclaveStatus:
     found = fields.exactly(value, _STATUS)
-    release = fields.text(found.pop("release"), "release", 64)
+    release = fields.word(found.pop("release"), "release", 64)
     return ext.EnclaveStatus(
         release, **{name: fields.number(found[name], name, 0, _MOST) for name in _STATUS[1:]}
     )
@@ -162,11 +165,15 @@ def _nothing(value: Any) -> None:
         raise MalformedError("null was expected")
 
 
+def _undue(_: Any) -> None:
+    raise MalformedError("none was due")
+
+
 def _of_length(key_type: KeyType, value: Any, part: str) -> bytes:
     return fields.data(value, part, getattr(LENGTHS[key_type], part), getattr(LENGTHS[key_type], part))
 
 
-_ANSWERS: dict[type, Callable[[Any], ext.Answer]] = {
+_READERS: dict[type, Callable[[Any], ext.Answer]] = {
     ext.Attest: lambda value: ext.Attested(
         fields.data(fields.exactly(value, ("document",))["document"], "document", 1, MAX_BYTES)
     ),
@@ -180,5 +187,5 @@ _ANSWERS: dict[type, Callable[[Any], ext.Answer]] = {
     ext.ProvePossessionOf: _proof,
     ext.SignCheckpoint: _signed,
     ext.Status: _enclave_status,
-    ext.Cancel: _nothing,
+    ext.Cancel: _undue,
 }

@@ -6,13 +6,13 @@ docs/enclave-protocol.md.
 
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from signatory.crypto.curves import Purpose, SigningVersion
 from signatory.errors import MalformedError
 from signatory.nitro import fields, strict
 from signatory.nitro.checkpoint import Checkpoint
-from signatory.nitro.sealed import Scheme
+from signatory.nitro.sealed import Scheme, check_user_id
 from signatory.rpc import extended as ext
 from signatory.rpc import shapes
 from signatory.rpc.names import read_name, write_name
@@ -26,14 +26,21 @@ MAX_WITHIN = 600_000
 RESERVED = "SignAttested"
 """A name that a later release will serve."""
 
+_MAX_HANDLE = 2**32 - 1
+_SEALING = ("purpose", "scheme", "user_id", "nonce")
+
 
 def encode_envelope(envelope: ext.Envelope) -> bytes:
-    name, value = _call_body(envelope.call)
-    return strict.encode({"id": envelope.id, "within": envelope.within, "call": {name: value}})
+    name = call_name(envelope.call)
+    call = {name: _FORMS[name].write(envelope.call)}
+    return strict.encode({"id": envelope.id, "within": envelope.within, "call": call})
 
 
 def decode_id(body: bytes) -> int:
-    """The id of a call whose rest may be anything. Raises MalformedError: the connection is of no use then."""
+    """The id of a call whose rest may be anything.
+
+    Raises MalformedError: there is nobody to answer, and the connection is of no use any more.
+    """
     found = fields.exactly(strict.decode(body), ("id", "within", "call"))
     return fields.number(found["id"], "id", 0, MAX_ID)
 
@@ -42,20 +49,16 @@ def decode_envelope(body: bytes) -> ext.Envelope:
     """Raises MalformedError; `decode_id` tells whom to answer then."""
     found = fields.exactly(strict.decode(body), ("id", "within", "call"))
     within = found["within"]
-    name, value = fields.single(found["call"])
-    if name == RESERVED:
-        raise MalformedError(f"{RESERVED} is reserved; this release does not serve it")
-    if name not in _CALLS:
-        raise shapes.unknown_variant(name, tuple(_CALLS))
-    try:
-        call = _CALLS[name](value)
-    except MalformedError as error:
-        raise MalformedError(f"{name}: {error.message}") from None
     return ext.Envelope(
         fields.number(found["id"], "id", 0, MAX_ID),
-        call,
+        _call(found["call"]),
         None if within is None else fields.number(within, "within", 1, MAX_WITHIN),
     )
+
+
+def call_name(call: ext.Call) -> str:
+    """What the call is called on the wire."""
+    return _NAMES[type(call)]
 
 
 def digest_of(body: bytes) -> bytes:
@@ -63,36 +66,20 @@ def digest_of(body: bytes) -> bytes:
     return hashlib.sha256(body).digest()
 
 
-def _call_body(call: ext.Call) -> tuple[str, Any]:  # noqa: PLR0911 - one row a call
-    match call:
-        case ext.Attest(nonce):
-            return "Attest", {"nonce": nonce}
-        case ext.RenewCredentials(sealed):
-            return "RenewCredentials", {"sealed": sealed}
-        case ext.GenerateAttested():
-            return "GenerateAttested", {"key_type": shapes.NAMES[call.key_type], **_sealing(call)}
-        case ext.ImportSealed():
-            return "ImportSealed", {"sealed": call.sealed, **_sealing(call)}
-        case ext.LoadSealed(name, scheme, blob):
-            return "LoadSealed", {"name": write_name(name), "scheme": scheme.value, "blob": blob}
-        case Sign(handle, message, version):
-            return "Sign", {"handle": handle, "message": message, "version": int(version)}
-        case GetPublicKey(handle):
-            return "PublicKey", {"handle": handle}
-        case ProvePossession(handle):
-            return "ProvePossession", {"handle": handle}
-        case ext.ProvePossessionOf(handle, public):
-            return "ProvePossessionOf", {"handle": handle, "public_key": public}
-        case ext.SignCheckpoint(handle, checkpoint):
-            fields = {"handle": handle, "sequence": checkpoint.sequence, "digest": checkpoint.digest}
-            return "Checkpoint", fields
-        case ext.Status():
-            return "Status", {}
-        case ext.Cancel(identifier):
-            return "Cancel", {"id": identifier}
+def _call(value: Any) -> ext.Call:
+    name, inner = fields.single(value)
+    if name == RESERVED:
+        raise MalformedError(f"{RESERVED} is reserved; this release does not serve it")
+    if name not in _FORMS:
+        raise shapes.unknown_variant(name, tuple(_FORMS))
+    form = _FORMS[name]
+    try:
+        return form.read(fields.exactly(inner, form.fields))
+    except MalformedError as error:
+        raise MalformedError(f"{name}: {error.message}") from None
 
 
-def _sealing(call: ext.GenerateAttested | ext.ImportSealed) -> dict[str, Any]:
+def _write_sealing(call: ext.GenerateAttested | ext.ImportSealed) -> dict[str, Any]:
     return {
         "purpose": call.purpose.value,
         "scheme": call.scheme.value,
@@ -106,83 +93,119 @@ def _read_sealing(found: Mapping[str, Any]) -> tuple[Purpose, Scheme, str | None
     return (
         fields.member(Purpose, found["purpose"], "purpose"),
         fields.member(Scheme, found["scheme"], "scheme"),
-        None if user_id is None else fields.text(user_id, "user_id", 256),
-        None if nonce is None else _challenge(nonce),
+        None if user_id is None else check_user_id(fields.text(user_id, "user_id", 256)),
+        None if nonce is None else _challenge(found),
     )
 
 
-_SEALING = ("purpose", "scheme", "user_id", "nonce")
-
-
-def _generate(value: Any) -> ext.GenerateAttested:
-    found = fields.exactly(value, ("key_type", *_SEALING))
-    return ext.GenerateAttested(
-        shapes.family(fields.text(found["key_type"], "key_type", 32)), *_read_sealing(found)
-    )
-
-
-def _import(value: Any) -> ext.ImportSealed:
-    found = fields.exactly(value, ("sealed", *_SEALING))
-    return ext.ImportSealed(fields.data(found["sealed"], "sealed", 0, MAX_BYTES), *_read_sealing(found))
-
-
-def _load(value: Any) -> ext.LoadSealed:
-    found = fields.exactly(value, ("name", "scheme", "blob"))
+def _read_load(found: Mapping[str, Any]) -> ext.LoadSealed:
     scheme = fields.member(Scheme, found["scheme"], "scheme")
-    return ext.LoadSealed(read_name(found["name"]), scheme, fields.data(found["blob"], "blob", 0, MAX_BYTES))
+    return ext.LoadSealed(read_name(found["name"]), scheme, _data(found, "blob"))
 
 
-def _sign(value: Any) -> Sign:
-    found = fields.exactly(value, ("handle", "message", "version"))
+def _read_sign(found: Mapping[str, Any]) -> Sign:
     version = fields.number(found["version"], "version", 0, 255)
-    return Sign(
-        _handle(found),
-        fields.data(found["message"], "message", 0, MAX_BYTES),
-        fields.member(SigningVersion, version, "version"),
-    )
+    return Sign(_handle(found), _data(found, "message"), fields.member(SigningVersion, version, "version"))
+
+
+def _read_checkpoint(found: Mapping[str, Any]) -> ext.SignCheckpoint:
+    sequence = fields.number(found["sequence"], "sequence", 0, MAX_ID)
+    return ext.SignCheckpoint(_handle(found), Checkpoint(sequence, _data(found, "digest")))
 
 
 def _handle(found: Mapping[str, Any]) -> int:
-    return fields.number(found["handle"], "handle", 0, 2**32 - 1)
+    return fields.number(found["handle"], "handle", 0, _MAX_HANDLE)
 
 
-def _checkpoint(value: Any) -> ext.SignCheckpoint:
-    found = fields.exactly(value, ("handle", "sequence", "digest"))
-    sequence = fields.number(found["sequence"], "sequence", 0, MAX_ID)
-    return ext.SignCheckpoint(
-        _handle(found), Checkpoint(sequence, fields.data(found["digest"], "digest", 0, MAX_BYTES))
-    )
+def _data(found: Mapping[str, Any], name: str) -> bytes:
+    return fields.data(found[name], name, 0, MAX_BYTES)
 
 
-def _prove_of(value: Any) -> ext.ProvePossessionOf:
-    found = fields.exactly(value, ("handle", "public_key"))
-    return ext.ProvePossessionOf(_handle(found), fields.data(found["public_key"], "public_key", 48, 48))
+def _challenge(found: Mapping[str, Any]) -> bytes:
+    return fields.data(found["nonce"], "nonce", 16, 512)
 
 
-def _status(value: Any) -> ext.Status:
-    fields.exactly(value, ())
-    return ext.Status()
+def _write_handle(call: Any) -> dict[str, Any]:
+    return {"handle": call.handle}
 
 
-def _challenge(value: Any) -> bytes:
-    if not isinstance(value, bytes) or not 16 <= len(value) <= 512:
-        raise MalformedError("nonce: a byte string of 16 to 512 was expected")
-    return value
+class _Form(NamedTuple):
+    """A call on the wire: its type, its fields, and both ways between them."""
+
+    type: type
+    fields: tuple[str, ...]
+    write: Callable[[Any], dict[str, Any]]
+    read: Callable[[dict[str, Any]], ext.Call]
 
 
-_CALLS: dict[str, Callable[[Any], ext.Call]] = {
-    "Attest": lambda value: ext.Attest(_challenge(fields.exactly(value, ("nonce",))["nonce"])),
-    "RenewCredentials": lambda value: ext.RenewCredentials(
-        fields.data(fields.exactly(value, ("sealed",))["sealed"], "sealed", 0, MAX_BYTES)
+_FORMS: dict[str, _Form] = {
+    "Attest": _Form(
+        ext.Attest,
+        ("nonce",),
+        lambda call: {"nonce": call.nonce},
+        lambda found: ext.Attest(_challenge(found)),
     ),
-    "GenerateAttested": _generate,
-    "ImportSealed": _import,
-    "LoadSealed": _load,
-    "Sign": _sign,
-    "PublicKey": lambda value: GetPublicKey(_handle(fields.exactly(value, ("handle",)))),
-    "ProvePossession": lambda value: ProvePossession(_handle(fields.exactly(value, ("handle",)))),
-    "ProvePossessionOf": _prove_of,
-    "Checkpoint": _checkpoint,
-    "Status": _status,
-    "Cancel": lambda value: ext.Cancel(fields.number(fields.exactly(value, ("id",))["id"], "id", 0, MAX_ID)),
+    "RenewCredentials": _Form(
+        ext.RenewCredentials,
+        ("sealed",),
+        lambda call: {"sealed": call.sealed},
+        lambda found: ext.RenewCredentials(_data(found, "sealed")),
+    ),
+    "GenerateAttested": _Form(
+        ext.GenerateAttested,
+        ("key_type", *_SEALING),
+        lambda call: {"key_type": shapes.NAMES[call.key_type], **_write_sealing(call)},
+        lambda found: ext.GenerateAttested(
+            shapes.family(fields.text(found["key_type"], "key_type", 32)), *_read_sealing(found)
+        ),
+    ),
+    "ImportSealed": _Form(
+        ext.ImportSealed,
+        ("sealed", *_SEALING),
+        lambda call: {"sealed": call.sealed, **_write_sealing(call)},
+        lambda found: ext.ImportSealed(_data(found, "sealed"), *_read_sealing(found)),
+    ),
+    "LoadSealed": _Form(
+        ext.LoadSealed,
+        ("name", "scheme", "blob"),
+        lambda call: {"name": write_name(call.name), "scheme": call.scheme.value, "blob": call.blob},
+        _read_load,
+    ),
+    "Sign": _Form(
+        Sign,
+        ("handle", "message", "version"),
+        lambda call: {"handle": call.handle, "message": call.message, "version": int(call.version)},
+        _read_sign,
+    ),
+    "PublicKey": _Form(GetPublicKey, ("handle",), _write_handle, lambda found: GetPublicKey(_handle(found))),
+    "ProvePossession": _Form(
+        ProvePossession, ("handle",), _write_handle, lambda found: ProvePossession(_handle(found))
+    ),
+    "ProvePossessionOf": _Form(
+        ext.ProvePossessionOf,
+        ("handle", "public_key"),
+        lambda call: {"handle": call.handle, "public_key": call.public},
+        lambda found: ext.ProvePossessionOf(
+            _handle(found), fields.data(found["public_key"], "public_key", 48, 48)
+        ),
+    ),
+    "Checkpoint": _Form(
+        ext.SignCheckpoint,
+        ("handle", "sequence", "digest"),
+        lambda call: {
+            "handle": call.handle,
+            "sequence": call.checkpoint.sequence,
+            "digest": call.checkpoint.digest,
+        },
+        _read_checkpoint,
+    ),
+    "Status": _Form(ext.Status, (), lambda _: {}, lambda _: ext.Status()),
+    "Cancel": _Form(
+        ext.Cancel,
+        ("id",),
+        lambda call: {"id": call.id},
+        lambda found: ext.Cancel(fields.number(found["id"], "id", 0, MAX_ID)),
+    ),
 }
+
+_NAMES: dict[type, str] = {form.type: name for name, form in _FORMS.items()}

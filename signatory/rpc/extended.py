@@ -1,4 +1,4 @@
-"""The calls that come after Hello, and their replies, as values. Their bytes: extended_wire.
+"""The calls that come after Hello, and their replies, as values. Their bytes: calls, answers, hello.
 
 Sign, GetPublicKey and ProvePossession are the reference's own and mean the same here.
 """
@@ -147,7 +147,7 @@ class EnclaveStatus:
 
 
 Answer = Attested | Born | Imported | Signed | Public | Proof | EnclaveStatus | None
-"""None answers RenewCredentials and Cancel."""
+"""None answers RenewCredentials. Nothing answers Cancel."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ such request. Source: docs/enclave-protocol.md.
 import hashlib
 from typing import Any
 
-from signatory.crypto.curves import KeyType
+from signatory.crypto.curves import LENGTHS, KeyType
 from signatory.errors import IntegrityError, MalformedError
 from signatory.nitro import fields, strict
 from signatory.rpc import extended as ext
@@ -22,6 +22,17 @@ _HELLO_TAG = b"signatory-vault/hello/v1\0"
 _HPKE_TAG = b"signatory-vault/hpke/v1\0"
 _TEXT = 500
 _LINKS = 12
+_SCHEMES = 16
+_WELCOME = (
+    "version",
+    "nonce",
+    "session_key",
+    "in_flight",
+    "frame_limit",
+    "schemes",
+    "reference_protocol",
+    "release",
+)
 
 
 def is_hello(body: bytes) -> bool:
@@ -43,23 +54,14 @@ def decode_hello(body: bytes) -> ext.Hello:
     if name != "Hello":
         raise MalformedError("the first frame is no Hello")
     found = fields.exactly(value, ("version", "nonce"))
-    if found["version"] != VERSION:
+    if fields.number(found["version"], "version", 0, 2**32 - 1) != VERSION:
         raise MalformedError(f"this enclave speaks version {VERSION} of the extended protocol")
     return ext.Hello(fields.data(found["nonce"], "nonce", NONCE, NONCE))
 
 
 def encode_welcome(welcome: ext.Welcome) -> bytes:
-    fields = {
-        "version": welcome.version,
-        "nonce": welcome.nonce,
-        "session_key": welcome.session_key,
-        "in_flight": welcome.in_flight,
-        "frame_limit": welcome.frame_limit,
-        "schemes": list(welcome.schemes),
-        "reference_protocol": welcome.reference_protocol,
-        "release": welcome.release,
-    }
-    return strict.encode({"Ok": fields})
+    found = {name: getattr(welcome, name) for name in _WELCOME}
+    return strict.encode({"Ok": {**found, "schemes": list(welcome.schemes)}})
 
 
 def decode_welcome(body: bytes) -> ext.Welcome:
@@ -78,32 +80,19 @@ def decode_welcome(body: bytes) -> ext.Welcome:
 
 
 def _welcome(value: Any) -> ext.Welcome:
-    names = (
-        "version",
-        "nonce",
-        "session_key",
-        "in_flight",
-        "frame_limit",
-        "schemes",
-        "reference_protocol",
-        "release",
-    )
-    found = fields.exactly(value, names)
-    if found["version"] != VERSION:
-        raise MalformedError(f"version: {VERSION} was expected")
+    found = fields.exactly(value, _WELCOME)
+    fields.number(found["version"], "version", VERSION, VERSION)
     schemes = found["schemes"]
-    if not isinstance(schemes, list) or len(schemes) > 16:
-        raise MalformedError("schemes: a list of names was expected")
-    if not isinstance(found["reference_protocol"], bool):
-        raise MalformedError("reference_protocol: a boolean was expected")
+    if not isinstance(schemes, list) or len(schemes) > _SCHEMES:
+        raise MalformedError(f"schemes: a list of at most {_SCHEMES} names was expected")
     return ext.Welcome(
         nonce=fields.data(found["nonce"], "nonce", NONCE, NONCE),
         session_key=fields.data(found["session_key"], "session_key", 32, 32),
         in_flight=fields.number(found["in_flight"], "in_flight", 1, 65_536),
         frame_limit=fields.number(found["frame_limit"], "frame_limit", 4096, 2**28),
-        schemes=tuple(fields.text(name, "schemes", 64) for name in schemes),
-        reference_protocol=found["reference_protocol"],
-        release=fields.text(found["release"], "release", 64),
+        schemes=tuple(fields.word(name, "schemes", 64) for name in schemes),
+        reference_protocol=fields.boolean(found["reference_protocol"], "reference_protocol"),
+        release=fields.word(found["release"], "release", 64),
     )
 
 
@@ -138,8 +127,8 @@ def encode_credentials(credentials: Credentials) -> bytes:
 
 
 def decode_credentials(data: bytes) -> Credentials:
-    """Raises MalformedError."""
-    found = fields.exactly(strict.decode(data), _CREDENTIALS)
+    """Raises MalformedError; its text says nothing of the credentials."""
+    found = fields.exactly(_opened(data), _CREDENTIALS)
     token = found.pop("session_token")
     texts = {name: fields.text(value, name, 4096) for name, value in found.items()}
     return Credentials(
@@ -154,4 +143,19 @@ def encode_secret(key_type: KeyType, secret: bytes) -> bytes:
 
 def decode_secret(data: bytes) -> tuple[KeyType, bytes]:
     """Raises MalformedError; its text says nothing of the secret."""
-    return shapes.secret(read(data, whole=True))
+    name, secret = fields.single(_opened(data))
+    if name not in shapes.BY_NAME:
+        raise MalformedError("the family of the sealed key is not known to this release")
+    key_type = shapes.BY_NAME[name]
+    lengths = LENGTHS[key_type]
+    if isinstance(secret, bytes) and len(secret) in {lengths.secret, lengths.expanded} - {0}:
+        return key_type, secret
+    raise MalformedError("the sealed key does not have the length of its family")
+
+
+def _opened(data: bytes) -> Any:
+    """What was sealed; a decoder's own words could quote it."""
+    try:
+        return strict.decode(data)
+    except MalformedError:
+        raise MalformedError("what was sealed is not in the form that is expected") from None

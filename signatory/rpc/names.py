@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from signatory.crypto.curves import Purpose
+from signatory.crypto.curves import LENGTHS, Purpose
 from signatory.nitro import fields
-from signatory.nitro.sealed import MAX_VERSION, KeyName
+from signatory.nitro.sealed import MAX_VERSION, KeyName, check_user_id
 from signatory.rpc import shapes
 
 
@@ -20,13 +20,19 @@ def write_name(name: KeyName) -> dict[str, Any]:
 
 
 def read_name(value: Any) -> KeyName:
+    """`public` may be empty, see LoadSealed. Raises MalformedError."""
     found = fields.exactly(value, ("key_id", "key_type", "purpose", "public_key", "version", "user_id"))
+    key_type = shapes.family(fields.text(found["key_type"], "key_type", 32))
     user_id = found["user_id"]
     return KeyName(
         fields.text(found["key_id"], "key_id", 64),
-        shapes.family(fields.text(found["key_type"], "key_type", 32)),
+        key_type,
         fields.member(Purpose, found["purpose"], "purpose"),
-        fields.data(found["public_key"], "public_key", 0, 4096),
+        _public(found["public_key"], LENGTHS[key_type].public),
         fields.number(found["version"], "version", 1, MAX_VERSION),
-        None if user_id is None else fields.text(user_id, "user_id", 256),
+        None if user_id is None else check_user_id(fields.text(user_id, "user_id", 256)),
     )
+
+
+def _public(value: Any, size: int) -> bytes:
+    return b"" if value == b"" else fields.data(value, "public_key", size, size)

@@ -23,11 +23,12 @@ from signatory.server.answers import (
     refused,
     success,
 )
+from signatory.server.births import certificate
 from signatory.server.connections import connection_of
 from signatory.server.login import Logins, RefusedError
 from signatory.server.records import Records
 from signatory.server.requests import HttpError, Visit
-from signatory.server.signing import Signing, late, parse_address
+from signatory.server.signing import Signing, check_key_id, late, parse_address
 from signatory.signer import PolicyHolder, Signer
 
 logger = logging.getLogger("signatory")
@@ -37,7 +38,7 @@ Route = Callable[[Visit], Awaitable[Answer]]
 
 LOGIN, RELOAD = "/login", "/reload"
 
-_KEY_PATH = re.compile(r"/(keys|bls_prove_possession)/([^/]+)")
+_KEY_PATH = re.compile(r"/(keys|bls_prove_possession)/([^/]+)(/attestation)?")
 
 
 class Reload(Protocol):
@@ -71,6 +72,7 @@ class Handlers:
         self._routes: dict[tuple[str, str], Route] = {
             ("keys", "POST"): self._signing.sign,
             ("keys", "GET"): self._public_key,
+            ("keys/attestation", "GET"): self._certificate,
             ("bls_prove_possession", "GET"): self._signing.prove,
             ("/authorized_keys", "GET"): self._authorized_keys,
             ("/known_keys", "GET"): self._known_keys,
@@ -108,7 +110,7 @@ class Handlers:
         if not target.clean:
             return moved(requests.cleaned_location(target))
         match = _KEY_PATH.fullmatch(target.path)
-        name, argument = (match[1], match[2]) if match else (target.path, "")
+        name, argument = (match[1] + (match[3] or ""), match[2]) if match else (target.path, "")
         if not self._serves(name):
             return not_found()
         route = self._routes.get((name, request.method))
@@ -163,6 +165,16 @@ class Handlers:
         except TimeoutError:
             return late(self._limits)
         return success("public_key", entry.key.public_key.text)
+
+    async def _certificate(self, visit: Visit) -> Answer:
+        connection_of(visit.request).request_is_whole()
+        check_key_id(visit.argument)
+        try:
+            async with asyncio.timeout(self._limits.request):
+                stored = await self._signer.birth(visit.argument)
+        except TimeoutError:
+            return late(self._limits)
+        return json_answer(certificate(visit.argument, stored))
 
     async def _authorized_keys(self, visit: Visit) -> Answer:
         connection_of(visit.request).request_is_whole()

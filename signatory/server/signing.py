@@ -168,6 +168,12 @@ def parse_address(text: str) -> PublicKeyHash:
     return PublicKeyHash.parse(text)
 
 
+def check_key_id(text: str) -> None:
+    """Raise MalformedError for what is the id of no key, with or without a Tezos form."""
+    if not _RAW_KEY.fullmatch(text):
+        PublicKeyHash.parse(text)
+
+
 def _version(target: Target) -> SigningVersion:
     return _VERSIONS.get(target.first("version") or "", SigningVersion.LATEST)
 

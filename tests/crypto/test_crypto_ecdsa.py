@@ -69,7 +69,7 @@ def test_p256_signs_the_sample_of_rfc_6979() -> None:
     key_type=sampled_from([K1, P256]),
     scalar=integers(1, min(ORDERS.values()) - 1),
     message=binary(max_size=99),
-    purpose=sampled_from(list(Purpose)),
+    purpose=sampled_from([Purpose.TEZOS, Purpose.RAW]),
 )
 def test_signatures_are_the_deterministic_ones_of_the_cryptography_package(
     key_type: KeyType, scalar: int, message: bytes, purpose: Purpose

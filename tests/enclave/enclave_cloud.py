@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from emulators import ACCESS, KEY_ARN, REGION, Emulators, Program
+from emulators import ACCESS, KEY_ARN, KEY_ID, REGION, Emulators, Program, policy
 
 from signatory.rpc.messages import Credentials, Initialize, Reply, Request, decode_reply, encode_request
 
+SCHEMES = ["kms-encrypt-v0", "kms-gdk-v1", "kms-envelope-v1"]
 CREDENTIALS = Credentials(
     ACCESS.access_key_id, ACCESS.secret_access_key, ACCESS.session_token, KEY_ARN, REGION
 )
@@ -56,11 +57,19 @@ class Cloud(Emulators):
 
     lines: list[Line] = field(default_factory=list)
 
+    def set_policy(self, **condition: Any) -> None:
+        """Replace the key's policy: data keys are made under the condition under which they open."""
+        document = policy(**condition)
+        for statement in document["Statement"]:
+            if statement["Action"] == "kms:Decrypt":
+                statement["Action"] = ["kms:Decrypt", "kms:GenerateDataKey"]
+        self.state.add_key(KEY_ID, document)
+
     def write_settings(self, path: Path, **changed: Any) -> Path:
         """A settings file; a value of `...` leaves a key out."""
         limits = changed.pop("limits", {})
         ways = {"listen": f"unix:{self.folder}/enclave.sock", "proxy": self.kms.listening()}
-        settings = self.around_enclave() | ways | changed
+        settings = self.around_enclave() | {"schemes": SCHEMES} | ways | changed
         lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items() if value is not ...]
         lines += ["[limits]", *(f"{name} = {json.dumps(value)}" for name, value in limits.items())]
         path.write_text("\n".join(lines) + "\n")

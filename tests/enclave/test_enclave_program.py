@@ -36,11 +36,11 @@ def _included() -> tuple[list[str], list[str]]:
 
 
 def _owners() -> dict[Path, str]:
-    return {
-        Path(str(file.locate())).resolve(): distribution.metadata["Name"]
-        for distribution in metadata.distributions()
-        for file in distribution.files or ()
-    }
+    owners: dict[Path, str] = {}
+    for distribution in metadata.distributions():
+        name = distribution.metadata["Name"]  # read and parsed each time
+        owners |= {Path(str(file.locate())).resolve(): name for file in distribution.files or ()}
+    return owners
 
 
 def test_the_include_list_is_exactly_what_the_program_imports() -> None:

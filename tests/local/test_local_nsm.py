@@ -135,10 +135,27 @@ def test_an_application_register_is_extended_until_it_is_locked_and_only_then_at
         ({"Attestation": {"user_data": None, "nonce": bytes(513), "public_key": None}}, "InputTooLarge"),
         ({"Attestation": {"user_data": None, "nonce": None, "public_key": bytes(1025)}}, "InputTooLarge"),
         ({"ExtendPCR": {"index": 20, "data": bytes(4096)}}, "InputTooLarge"),
+        ({"ExtendPCR": {"index": 20, "data": bytes(513)}}, "InputTooLarge"),
+        ({"DescribePCR": {"index": 1, "more": 1}}, "InvalidOperation"),
+        ({"DescribeNSM": None, "GetRandom": None}, "InvalidOperation"),
     ],
 )
 def test_it_refuses_in_the_words_of_the_device(nsm: Path, request_: Any, code: str) -> None:
     assert cbor2.loads(ask(nsm, cbor2.dumps(request_))) == {"Error": code}
+
+
+@pytest.mark.parametrize("sizes", [(512, 0, 0), (0, 512, 0), (0, 0, 1024), (512, 512, 1024)])
+def test_a_document_carries_what_the_device_takes_at_most(nsm: Path, sizes: tuple[int, int, int]) -> None:
+    names = ("user_data", "nonce", "public_key")
+    given = {name: b"x" * size or None for name, size in zip(names, sizes, strict=True)}
+    said = payload_of(attest(nsm, **given))
+    assert {name: said[name] for name in names} == given
+
+
+def test_each_document_has_the_fields_of_its_own_request_only(nsm: Path) -> None:
+    payload_of(attest(nsm, user_data=b"u", nonce=b"n", public_key=b"k"))
+    said = payload_of(attest(nsm))
+    assert (said["user_data"], said["nonce"], said["public_key"]) == (None, None, None)
 
 
 def test_an_overlong_request_is_refused_and_the_stream_stays_in_step(nsm: Path) -> None:

@@ -1,18 +1,24 @@
 """The path from the pinned root to the leaf: a rule broken alone is named with its certificate."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from asn1crypto import core
+from asn1crypto import x509 as asn1
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import given
+from hypothesis import strategies as st
 from nitro_chain import CHAIN, LEAF, NOW, RIGHT, Chain, Link, a_chain, a_name, signed, verify
 
 from signatory.errors import IntegrityError, MalformedError
+from signatory.nitro import certchain
 from signatory.nitro.attestation import AttestationError
 
 
@@ -116,3 +122,92 @@ def test_bytes_that_are_no_certificate_are_malformed() -> None:
 
 def test_its_errors_belong_to_the_family_of_wrong_answers() -> None:
     assert issubclass(AttestationError, IntegrityError)
+
+
+def _odd_leaf(change: Callable[[core.Sequence], None]) -> tuple[Chain, bytes]:
+    """A chain and a leaf below it whose TBSCertificate was changed before the instance's key signed it."""
+    keys = [ec.generate_private_key(ec.SECP384R1()) for _ in range(2)]
+    chain = a_chain([Link(), LEAF], keys=keys)
+    leaf = asn1.Certificate.load(chain.certificates[1])
+    change(leaf["tbs_certificate"])
+    tbs = leaf["tbs_certificate"].dump(force=True)
+    leaf["signature_value"] = keys[0].sign(tbs, ec.ECDSA(SHA384()))
+    return chain, leaf.dump(force=True)
+
+
+def _constraints(der: str) -> Callable[[core.Sequence], None]:
+    def change(tbs: core.Sequence) -> None:
+        (found,) = (each for each in tbs["extensions"] if each["extn_id"].native == "basic_constraints")
+        found["extn_value"] = core.ParsableOctetString(bytes.fromhex(der))
+
+    return change
+
+
+def _without_constraints(tbs: core.Sequence) -> None:
+    tbs["extensions"] = [each for each in tbs["extensions"] if each["extn_id"].native != "basic_constraints"]
+
+
+def _without_usage(tbs: core.Sequence) -> None:
+    tbs["extensions"] = [each for each in tbs["extensions"] if each["extn_id"].native != "key_usage"]
+
+
+def _constraints_twice(tbs: core.Sequence) -> None:
+    tbs["extensions"].append(tbs["extensions"][0].copy())
+
+
+def _unknown_critical(tbs: core.Sequence) -> None:
+    tbs["extensions"].append(
+        asn1.Extension({"extn_id": "1.2.3.4", "critical": True, "extn_value": core.ParsableOctetString(b"")})
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_constraints("30060101ff020100"), "certificate: is a CA"),
+        (_constraints("3003020100"), "certificate: is not the DER"),  # a path length, and no CA
+        (_constraints("30030101ff"), "certificate: is a CA"),
+        (_without_constraints, "no critical basic constraints"),
+        (_without_usage, "no key usage"),
+        (_constraints_twice, "extensions cannot be read"),
+        (_unknown_critical, "critical extension 1.2.3.4"),
+    ],
+)
+def test_a_leaf_that_is_odd_but_rightly_signed_is_refused(
+    change: Callable[[core.Sequence], None], words: str
+) -> None:
+    chain, leaf = _odd_leaf(change)
+    with pytest.raises((AttestationError, MalformedError)) as caught:
+        verify(signed(chain, certificate=leaf), chain)
+    assert words in str(caught.value)
+
+
+def test_a_leaf_signed_again_without_a_change_is_still_right() -> None:
+    chain, leaf = _odd_leaf(lambda _: None)
+    assert leaf != chain.certificates[1]
+    verify(signed(chain, certificate=leaf), chain)
+
+
+@pytest.mark.parametrize("index", range(5))
+def test_an_unknown_critical_extension_is_refused_in_every_place(index: int) -> None:
+    chain = _broken(index, extension=True)
+    with pytest.raises(AttestationError, match="critical extension") as caught:
+        verify(signed(chain), chain)
+    assert caught.value.field == ("certificate" if index == 4 else f"cabundle[{index}]")
+
+
+def test_a_fingerprint_is_that_of_the_der_whatever_the_file_is() -> None:
+    root = CHAIN.certificates[0]
+    pem = x509.load_der_x509_certificate(root).public_bytes(Encoding.PEM)
+    expected = hashlib.sha256(root).digest()
+    assert certchain.fingerprint(root) == certchain.fingerprint(b"a title\n" + pem) == expected
+    for data in (b"", b"x", pem[:-40], root[:-1], root + b"\0", pem + pem, b"-----BEGIN"):
+        with pytest.raises(MalformedError):
+            certchain.fingerprint(data)
+
+
+@given(data=st.binary(max_size=100))
+def test_any_bytes_are_no_root(data: bytes) -> None:
+    for each in (data, b"-----BEGIN CERTIFICATE-----\n" + data + b"\n-----END CERTIFICATE-----\n"):
+        with pytest.raises(MalformedError):
+            certchain.fingerprint(each)

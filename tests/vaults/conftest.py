@@ -10,6 +10,7 @@ from real import Processes
 from rigs import Opened, Rig
 
 from signatory.vault import Vault
+from vaults.nitro import keeper
 
 
 @pytest.fixture
@@ -17,6 +18,13 @@ def short_folder() -> Iterator[Path]:
     """A folder whose path is short enough for sockets."""
     with emulators.short_folder() as folder:
         yield folder
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A nitro vault tries again at once."""
+    for name in ("FIRST", "KEYS_FIRST", "LAST", "KEYS_LAST"):
+        monkeypatch.setattr(keeper, name, 0.01)
 
 
 @pytest.fixture

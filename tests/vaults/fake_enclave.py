@@ -71,6 +71,11 @@ def error(*chain: str) -> bytes:
     return struct(Err=found)
 
 
+UNKNOWN_HELLO = error(
+    'Semantic(None, "unknown variant `Hello`, expected one of `Initialize`, `Import`, ...")'
+)
+
+
 def load(raw: bytes) -> Any:
     value, at = _load(raw, 0)
     assert at == len(raw), "bytes after the item"
@@ -171,6 +176,8 @@ class FakeEnclave:
     hook: Hook | None = None
     denied: tuple[str, ...] = ()
     requests: list[tuple[str, Any]] = field(default_factory=list)
+    """Names and bodies; a Hello, which a reference enclave does not know, is only counted."""
+    hellos: int = 0
     connections: int = 0
     known_families: tuple[str, ...] = ("Secp256k1", "NistP256", "Ed25519", "Bls", *MLDSA)
     _counter: int = 0
@@ -202,6 +209,10 @@ class FakeEnclave:
             while True:
                 size = int.from_bytes(await reader.readexactly(4), "big")
                 ((name, body),) = load(await reader.readexactly(size)).items()
+                if name == "Hello":
+                    self.hellos += 1
+                    writer.write(len(UNKNOWN_HELLO).to_bytes(4, "big") + UNKNOWN_HELLO)
+                    continue
                 self.requests.append((name, body))
                 bent = await self.hook(name, body) if self.hook else None
                 if bent is not None:

@@ -21,8 +21,10 @@ MLDSA: dict[str, Any] = {
 
 
 def verifies(family: str, public: bytes, message: bytes, signature: bytes, *, raw: bool = False) -> bool:
-    """Under the rules of Tezos (a digest is signed; BLS by version 2), or over the message as given."""
+    """Under the rules of Tezos (a digest is signed; BLS by version 2), or the algorithm over the message."""
     signed = message if raw else hashlib.blake2b(message, digest_size=32).digest()
+    if raw and family in CURVES:
+        signed = hashlib.sha256(message).digest()
     if family == "bls":
         return _pairs(public, message, POP, signature)
     try:

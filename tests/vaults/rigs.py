@@ -10,8 +10,9 @@ from typing import Any
 import base58
 from dilithium_py.ml_dsa import ML_DSA_44  # type: ignore[import-untyped]  # it ships no types
 from emulators import KEY_ARN
+from independent import verifies
 
-from signatory.crypto.curves import KeyType, default_purpose
+from signatory.crypto.curves import KeyType, Purpose, SigningVersion, default_purpose
 from signatory.errors import ConfigError
 from signatory.vault import Call, Generator, Vault, VaultContext, VaultKey
 from vaults.file import FileVault
@@ -20,6 +21,8 @@ from vaults.nitro.config import NitroConfig
 from vaults.nitro.driver import NitroVault
 
 CALL = Call("test", timeout=20.0)
+LATEST = SigningVersion.LATEST
+MESSAGE = b"\x03message"
 TEZOS = (KeyType.ED25519, KeyType.SECP256K1, KeyType.P256, KeyType.BLS, KeyType.MLDSA44)
 
 
@@ -86,8 +89,10 @@ def file_rig(folder: Path) -> Rig:
 
 
 def nitro_config(folder: Path, **changed: Any) -> NitroConfig:
+    """For a reference enclave, such as the fake one."""
     values: dict[str, Any] = {
         "enclave_address": f"unix:{folder}/enclave.sock",
+        "enclave_protocol": "reference",
         "encryption_key_id": KEY_ARN,
         "credentials": {"access_key_id": "AKIDEXAMPLE", "secret_access_key": "wJalrXUtnFEMI"},
     }
@@ -96,7 +101,15 @@ def nitro_config(folder: Path, **changed: Any) -> NitroConfig:
 
 def nitro_rig(folder: Path, **changed: Any) -> Rig:
     config = nitro_config(folder, **changed)
-    return Rig("nitro", NitroVault, config, context(folder / "base"), tuple(KeyType), durable=True)
+    name = f"nitro, {config.enclave_protocol.value}"
+    return Rig(name, NitroVault, config, context(folder / "base"), tuple(KeyType), durable=True)
+
+
+async def signs(vault: Vault, key: VaultKey) -> bool:
+    """Whether the vault signs with this key what an independent library verifies."""
+    signature = await vault.sign(key, MESSAGE, LATEST, CALL)
+    raw = key.purpose is Purpose.RAW
+    return verifies(key.public_key.type.value, key.public_key.data, MESSAGE, signature, raw=raw)
 
 
 Opened = Callable[[Rig], Awaitable[Vault]]

@@ -16,9 +16,11 @@ from hypothesis.strategies import text as texts
 from signatory.crypto import keypair
 from signatory.crypto.curves import KeyType, default_purpose
 from signatory.errors import IntegrityError, MalformedError, UnavailableError
+from signatory.nitro.sealed import Scheme
 from signatory.tezos.keys import PublicKey
 from vaults.nitro.storage.file import FileStore
-from vaults.nitro.storage.record import SealedKey, Stock, from_reference, from_sealed
+from vaults.nitro.storage.json_form import from_birth, from_reference, from_sealed
+from vaults.nitro.storage.record import Born, Found, SealedKey, Stock
 
 PKH = "tz1RKGhRF4TZNCXEfwyqZshGsVfrZeVU446B"
 OTHER = "tz1aSkwEot3L2kmUvcoxzjMomb9mvBNuzFK6"
@@ -58,7 +60,7 @@ def test_every_family_comes_back_with_all_that_its_file_can_say(path: Path, fami
         key.id,
         family,
         key.purpose,
-        "kms-encrypt-v0",
+        Scheme.KMS_ENCRYPT,
     )
     assert found.public in {None, key.public}
     reference = family.value in {"ed25519", "secp256k1", "p256", "bls"}
@@ -99,7 +101,7 @@ def test_a_bad_record_is_named_and_the_others_are_loaded(path: Path, bad: Any) -
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("version", 2, "version 2 is not known to this release"),
+        ("version", 3, "version 3 is not known to this release, which knows 1 and 2"),
         ("version", "1", "version is missing or no number"),
         ("scheme", "kms-data-key-v1", "scheme 'kms-data-key-v1' is not known"),
         ("purpose", "both", "purpose: 'both' is not known"),
@@ -171,7 +173,7 @@ def test_two_stores_of_one_folder_do_not_share_our_file(tmp_path: Path) -> None:
 
 
 def test_a_write_that_does_not_come_back_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vaults.nitro.storage.file.replace_durably", lambda *_args, **_more: None)
+    monkeypatch.setattr("vaults.nitro.storage.array.replace_durably", lambda *_args, **_more: None)
     with pytest.raises(IntegrityError, match="does not come back"):
         FileStore(path).add(sealed(KeyType.ED25519))
 
@@ -199,9 +201,9 @@ VALUES = recursive(
 
 @given(VALUES)
 def test_any_record_is_a_key_or_malformed(value: Any) -> None:
-    for read in (from_reference, from_sealed):
+    for read, kind in ((from_reference, Found), (from_sealed, Found), (from_birth, Born)):
         with contextlib.suppress(MalformedError):
-            assert isinstance(read(value), SealedKey)
+            assert isinstance(read(value), kind)
 
 
 @given(binary(max_size=200))

@@ -19,7 +19,15 @@ from signatory.registry import load
 from signatory.tezos.keys import PublicKey
 from signatory.vault import AggregateProver, Generator, Importer, Prover, Vault, VaultKey
 
-RIGS = {"file": ("file",), "mem": ("mem",), "nitro": ("nitro", "nitro and real processes")}
+RIGS = {
+    "file": ("file",),
+    "mem": ("mem",),
+    "nitro": (
+        "nitro and a fake enclave, reference",
+        "nitro and real processes, reference",
+        "nitro and real processes, extended",
+    ),
+}
 """The rigs of each driver; a driver without one fails the suite."""
 
 LATEST = SigningVersion.LATEST
@@ -33,14 +41,14 @@ async def rig(request: pytest.FixtureRequest, short_folder: Path) -> AsyncIterat
             yield mem_rig(short_folder)
         case "file":
             yield file_rig(short_folder)
-        case "nitro":
+        case "nitro and a fake enclave, reference":
             enclave = FakeEnclave(short_folder / "enclave.sock")
             await enclave.start()
             yield nitro_rig(short_folder)
             await enclave.stop()
-        case _:
+        case name:
             processes: Processes = request.getfixturevalue("processes")
-            yield processes.rig(short_folder)
+            yield processes.rig(short_folder, protocol=name.rpartition(" ")[2])
 
 
 @pytest.fixture
@@ -99,13 +107,17 @@ async def test_possession_is_proved_for_bls_and_refused_for_the_others(filled: F
             await vault.prove_possession(keys[family], CALL)
 
 
-async def test_possession_is_proved_over_another_public_key_where_the_vault_can(filled: Filled) -> None:
+async def test_possession_is_proved_over_another_public_key_where_the_vault_can(
+    filled: Filled, rig: Rig
+) -> None:
     vault, keys = filled
-    if not isinstance(vault, AggregateProver):
-        assert vault.label == "NitroEnclave"  # its protocol has no such request
-        return
+    assert isinstance(vault, AggregateProver)
     own = keys[KeyType.BLS].public_key.data
     other = keypair.from_secret(KeyType.BLS, b"\x09" * 32).public
+    if "reference" in rig.name:
+        with pytest.raises(MalformedError, match="over another public key needs the extended protocol"):
+            await vault.prove_possession_of(keys[KeyType.BLS], other, CALL)
+        return
     proof = await vault.prove_possession_of(keys[KeyType.BLS], other, CALL)
     assert proves(own, proof, other)
     assert not proves(own, proof)

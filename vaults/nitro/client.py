@@ -84,7 +84,7 @@ class EnclaveClient:
         try:
             self._line.send(frame)
             reply = messages.decode_reply(request, await awaited)
-            return _expect(expected, key_type or getattr(request, "key_type", None), reply)
+            return expect(expected, key_type or family(request), reply)
         except RemoteError:
             raise
         except IntegrityError as error:
@@ -135,10 +135,17 @@ class EnclaveClient:
         await self._line.released.wait()
 
 
-def _expect(expected: type[T], key_type: KeyType | None, reply: object) -> T:
+def expect(expected: type[T], key_type: KeyType | None, reply: object) -> T:
+    """The reply, when it is of this type and, where a family is known, for it. Raises IntegrityError."""
     if not isinstance(reply, expected):
         raise IntegrityError(f"the enclave answered with {type(reply).__name__}, not {expected.__name__}")
-    found = getattr(reply, "key_type", key_type)
+    found = family(reply) or key_type
     if key_type is not None and found is not key_type:
         raise IntegrityError(f"the enclave answered for the family {found}, not {key_type}")
     return reply
+
+
+def family(value: object) -> KeyType | None:
+    """The key family that a request or a reply speaks of, itself or by the name of a sealed key."""
+    found = getattr(getattr(value, "name", value), "key_type", None)
+    return found if isinstance(found, KeyType) else None

@@ -1,54 +1,57 @@
-"""The `nitro` driver: keys that only an enclave can open, sealed on this machine's disk.
+"""The `nitro` driver: keys that only an enclave can open, kept sealed in a store.
 
-`open` fails where the enclave, its credentials or all of its keys cannot be had, and says why; whoever opens
-vaults tries again. Once open, the vault heals itself and tells its state by `readiness`.
+`open` fails where the enclave, its proof, its credentials or all of its keys cannot be had, and says why;
+whoever opens vaults tries again. Once open, the vault heals itself and tells its state by `readiness`.
 """
 
+import asyncio
+import logging
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import ClassVar, Self
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 
-from signatory.crypto.curves import KeyType, Purpose, SigningVersion, default_purpose
-from signatory.crypto.keypair import NAMES, KeyPair
-from signatory.errors import ConfigError, IntegrityError, MalformedError
-from signatory.net.aws import default_credentials
-from signatory.rpc.messages import (
-    Credentials,
-    GenerateAndImport,
-    Generated,
-    ImportUnencrypted,
-    Proof,
-    ProvePossession,
-    Sign,
-    Signed,
-)
-from signatory.vault import Call, Readiness, VaultContext, VaultKey
+from signatory.crypto import eddsa, keypair
+from signatory.crypto.curves import KeyType, Purpose, SigningVersion
+from signatory.crypto.keypair import KeyPair
+from signatory.errors import IntegrityError, MalformedError
+from signatory.nitro.checkpoint import Checkpoint
+from signatory.nitro.sealed import Scheme, check_user_id
+from signatory.rpc.extended import ProvePossessionOf, SignCheckpoint
+from signatory.rpc.messages import Proof, ProvePossession, Sign, Signed
+from signatory.tezos.keys import PublicKey
+from signatory.vault import Call, KeyBirth, Readiness, VaultContext, VaultKey
+from vaults.nitro.birth_check import public_key
 from vaults.nitro.config import NitroConfig
+from vaults.nitro.credentials import credentials
+from vaults.nitro.dial import Dial
 from vaults.nitro.link import EnclaveLink
+from vaults.nitro.negotiation import Protocol
+from vaults.nitro.pins import Pins
 from vaults.nitro.proxy import Proxy
-from vaults.nitro.session import Dial, Session, public_key
-from vaults.nitro.storage.file import REFERENCE_NAME, FileStore
-from vaults.nitro.storage.record import SealedKey
+from vaults.nitro.session import Session
 from vaults.nitro.storage.store import Shelf
-from vaults.paths import expand
+from vaults.nitro.storage.table import open_store
+from vaults.nitro.wishes import Made, Wanted, choose
 
-KMS_PLAINTEXT = 4096
-"""Bytes that KMS Encrypt takes at most."""
-CBOR_AROUND = 12
-"""Bytes that the sealed form of an expanded ML-DSA key has around the key itself."""
+logger = logging.getLogger(__name__)
+
+_UNPINNED = (
+    "Vault %s: nothing says which image the enclave must run, so any genuine enclave is trusted with the "
+    "credentials and with imported keys; set expected_pcrs or manifest"
+)
 
 
 class NitroVault:
-    """Signs, generates, imports and proves through one healing connection to the enclave."""
+    """Signs, generates, imports, proves and certifies through one healing connection to the enclave."""
 
     Config: ClassVar[type[BaseModel]] = NitroConfig
     label = "NitroEnclave"
 
-    def __init__(self, link: EnclaveLink, shelf: Shelf, proxy: Proxy | None, kms_key: str) -> None:
-        self._link, self._shelf, self._proxy, self._kms_key = link, shelf, proxy, kms_key
+    def __init__(self, link: EnclaveLink, shelf: Shelf, proxy: Proxy | None, sealing: Scheme | None) -> None:
+        self._link, self._shelf, self._proxy, self._sealing = link, shelf, proxy, sealing
+        self._checkpoint_key = asyncio.Lock()
 
     @classmethod
     async def open(cls, config: NitroConfig, context: VaultContext) -> Self:
@@ -56,14 +59,33 @@ class NitroVault:
 
         Raises ConfigError, UnavailableError, DeniedError or IntegrityError; nothing is left running then.
         """
-        shelf = Shelf(FileStore(_store_path(config, context.base_dir)))
-        link = EnclaveLink(Dial(config.enclave, config.timeout, partial(credentials, config)), shelf.known)
+        pins = await Pins.read(config, context.base_dir)
+        if not pins.pin_an_image and config.protocol is not Protocol.REFERENCE:
+            logger.warning(_UNPINNED, context.name)
+        shelf = Shelf(
+            await open_store(
+                config.storage,
+                context.base_dir,
+                context.name,
+                credentials=config.credentials.written,
+                region=config.region,
+            )
+        )
+        dial = Dial(
+            config.enclave,
+            config.timeout,
+            partial(credentials, config),
+            config.encryption_key_id,
+            config.protocol,
+            pins.trust,
+            shelf,
+        )
         proxy = Proxy(config.proxy_local, config.proxy_remote) if config.proxy_remote else None
-        vault = cls(link, shelf, proxy, config.encryption_key_id)
+        vault = cls(EnclaveLink(dial, shelf.known), shelf, proxy, config.sealing)
         try:
             if proxy is not None:
                 await proxy.start()
-            await link.open()
+            await vault._link.open()
         except BaseException:
             await vault.close()
             raise
@@ -79,32 +101,61 @@ class NitroVault:
         return reply.signature
 
     async def prove_possession(self, key: VaultKey, call: Call) -> bytes:
-        if key.public_key.type is not KeyType.BLS:
-            raise MalformedError("Proof of possession is not supported")
+        _check_bls(key)
         return (await self._link.use(key, ProvePossession, Proof, call)).proof
 
+    async def prove_possession_of(self, key: VaultKey, public_key: bytes, call: Call) -> bytes:
+        """Also MalformedError where the reference protocol is spoken: it has no such request."""
+        _check_bls(key)
+        keypair.check_public(KeyType.BLS, public_key)
+
+        def make(handle: int) -> ProvePossessionOf:
+            return ProvePossessionOf(handle, public_key)
+
+        what = "a proof of possession over another public key"
+        return (await self._link.use(key, make, Proof, call, extended=what)).proof
+
     async def generate(self, key_type: KeyType, purpose: Purpose, call: Call) -> VaultKey:
-        """Make a key in the enclave. Raises MalformedError for a purpose its family cannot have there."""
-        _check_purpose(key_type, purpose)
-        made, session = await self._link.request(GenerateAndImport(key_type), Generated, call)
-        return await self._keep(made, session, purpose)
+        """Make a key in the enclave. Raises MalformedError for a purpose that cannot be had or sealed."""
+        return await self._make(_signing(Wanted(key_type, purpose)), None, call)
+
+    async def generate_for(self, user_id: str, key_type: KeyType, purpose: Purpose, call: Call) -> VaultKey:
+        """The same for a tenant. Also MalformedError where the reference protocol is spoken."""
+        return await self._make(_signing(Wanted(key_type, purpose, check_user_id(user_id))), None, call)
 
     async def import_key(self, pair: KeyPair, call: Call) -> VaultKey:
-        """Raises MalformedError for a key that is there, that KMS cannot seal, or of another purpose."""
-        _check_purpose(pair.type, pair.purpose)
-        if len(pair.secret) + CBOR_AROUND > KMS_PLAINTEXT:
-            raise MalformedError(
-                f"an expanded {NAMES[pair.type]} key is longer than the {KMS_PLAINTEXT} bytes that KMS seals",
-                hint="import the key with its 32-byte seed",
-            )
-        wanted = VaultKey(public_key(pair.type, pair.public), pair.purpose)
-        if any(known.id == wanted.id for known in await self._shelf.known()):
-            raise MalformedError(f"{wanted.id} is already in this vault")
-        request = ImportUnencrypted(pair.type, pair.secret)
-        taken, session = await self._link.request(request, Generated, call)
-        if taken.public != pair.public:
-            raise IntegrityError(f"the enclave was given {wanted.id} and answers for another key")
-        return await self._keep(taken, session, pair.purpose)
+        """Raises MalformedError for a key that is there, or that cannot be sealed."""
+        name = public_key(pair.type, pair.public).id
+        if any(known.id == name for known in await self._shelf.known()):
+            raise MalformedError(f"{name} is already in this vault")
+        return await self._make(_signing(Wanted(pair.type, pair.purpose)), pair, call)
+
+    def birth(self, key_id: str) -> KeyBirth | None:
+        found = self._link.find(key_id)
+        return found.birth if found is not None else None
+
+    async def checkpoint_key(self, call: Call) -> VaultKey:
+        """The first in the order of the store, should two processes have made one at once."""
+        async with self._checkpoint_key:
+            for _ in range(2):
+                if found := self._stored_checkpoint_key():
+                    return found
+                await self._link.refresh()
+            return await self._make(Wanted(KeyType.ED25519, Purpose.CHECKPOINT), None, call)
+
+    async def checkpoint(self, sequence: int, digest: bytes, call: Call) -> tuple[PublicKey, bytes]:
+        """Also IntegrityError for a signature that does not verify, and MalformedError as `generate_for`."""
+        wanted = Checkpoint(sequence, digest)
+        key = await self.checkpoint_key(call)
+
+        def make(handle: int) -> SignCheckpoint:
+            return SignCheckpoint(handle, wanted)
+
+        signed = await self._link.use(key, make, Signed, call, extended="a checkpoint")
+        if not eddsa.Verifier(key.public_key.data).verify(wanted.statement(), signed.signature):
+            self._link.drop("the enclave's signature over a checkpoint does not verify")
+            raise IntegrityError("the enclave answered with a checkpoint signature that does not verify")
+        return key.public_key, signed.signature
 
     async def reset(self, reason: str) -> None:
         """Drop the connection; its replies may be shifted by one that was sent twice."""
@@ -121,50 +172,37 @@ class NitroVault:
         await self._link.close()
         if self._proxy is not None:
             await self._proxy.close()
+        await self._shelf.close()
 
-    async def _keep(self, made: Generated, session: Session, purpose: Purpose) -> VaultKey:
+    async def _make(self, wanted: Wanted, pair: KeyPair | None, call: Call) -> VaultKey:
         """Store durably, then announce: never the other way round."""
-        key = VaultKey(public_key(made.key_type, made.public), purpose)
-        sealed = SealedKey(key.id, made.key_type, purpose, made.blob, key.public_key, self._kms_key)
-        await self._shelf.add(sealed)
-        if made.handle is not None:
-            self._link.adopt(session, sealed, key, made.handle)
-        return key
+        stored = await self._shelf.known()
 
+        async def make(session: Session, within: float) -> Made:
+            wish = choose(wanted, self._sealing, stored, extended=session.speech.is_extended)
+            return await session.make(wish, pair, within)
 
-async def credentials(config: NitroConfig) -> Credentials:
-    """What Initialize hands over, fresh at every call. Raises ConfigError where keys or region miss."""
-    written = config.credentials
-    region = config.region
-    if written.access_key_id is not None:
-        keys = written.access_key_id, _secret(written.secret_access_key) or "", _secret(written.session_token)
-    else:
-        found = await default_credentials()
-        keys = found.access_key_id, found.secret_access_key, found.session_token
-        region = region or found.region
-    if region is None:
-        raise ConfigError(
-            "the AWS region of the KMS key is not known",
-            hint="write the key as an ARN, or set credentials.region or AWS_REGION",
-        )
-    return Credentials(*keys, encryption_key_id=config.encryption_key_id, region=region)
+        made, session = await self._link.perform(make, call)
+        await self._shelf.add(made.sealed)
+        return self._link.adopt(session, made)
 
-
-def _secret(value: SecretStr | None) -> str | None:
-    return None if value is None else value.get_secret_value()
+    def _stored_checkpoint_key(self) -> VaultKey | None:
+        for key in self._link.stored():
+            if key.purpose is Purpose.CHECKPOINT and key.public is not None:
+                return VaultKey(key.public, key.purpose)
+        return None
 
 
 def _sign(message: bytes, version: SigningVersion, handle: int) -> Sign:
     return Sign(handle, message, version)
 
 
-def _store_path(config: NitroConfig, base_dir: Path) -> Path:
-    return expand(config.storage.config, base_dir) if config.storage.config else base_dir / REFERENCE_NAME
+def _signing(wanted: Wanted) -> Wanted:
+    if wanted.purpose is Purpose.CHECKPOINT:
+        raise MalformedError("a checkpoint key is made by its first use, and signs nothing for anybody")
+    return wanted
 
 
-def _check_purpose(key_type: KeyType, purpose: Purpose) -> None:
-    """The enclave's protocol has no word for a purpose: each family has one."""
-    if purpose is not default_purpose(key_type):
-        raise MalformedError(
-            f"in an enclave {NAMES[key_type]} keys have the purpose {default_purpose(key_type).value}"
-        )
+def _check_bls(key: VaultKey) -> None:
+    if key.public_key.type is not KeyType.BLS:
+        raise MalformedError("Proof of possession is not supported")

@@ -1,39 +1,39 @@
-"""One connection to the enclave, from Initialize to its end, and the handles that mean keys on it alone."""
+"""One connection to the enclave, from its first word to its end; handles mean keys on it alone."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Self
 
-from signatory.crypto import keypair
-from signatory.crypto.curves import KeyType
-from signatory.errors import IntegrityError, MalformedError, SignatoryError
-from signatory.net.vsock import Address
-from signatory.rpc.messages import Credentials, Import, Imported, Initialize, RemoteError
+from signatory.crypto.keypair import KeyPair
+from signatory.errors import IntegrityError, SignatoryError, UnavailableError
+from signatory.nitro.sealed import Scheme
+from signatory.rpc.messages import Imported, RemoteError
 from signatory.tezos.keys import PublicKey
-from vaults.nitro.client import EnclaveClient
+from vaults.nitro.birth_check import public_key
+from vaults.nitro.channel import ExtendedClient
+from vaults.nitro.dial import Client, Dial, Speech
+from vaults.nitro.negotiation import connect
 from vaults.nitro.refusals import ExpiredError, explain
+from vaults.nitro.speech_extended import ExtendedSpeech
+from vaults.nitro.speech_reference import ReferenceSpeech
 from vaults.nitro.storage.record import SealedKey
-
-
-@dataclass(frozen=True, slots=True)
-class Dial:
-    """How to reach the enclave, the seconds that one call may take, and what Initialize hands over, fresh."""
-
-    address: Address
-    timeout: float
-    credentials: Callable[[], Awaitable[Credentials]]
+from vaults.nitro.wishes import Made, NotSpokenError, Wish, check_size
 
 
 class Session:
     """Made by `open`. `refused` says, by key id, why the enclave did not take a key."""
 
-    def __init__(self, client: EnclaveClient, timeout: float) -> None:
-        self.client = client
+    def __init__(self, speech: Speech, timeout: float) -> None:
+        self.speech = speech
         self.handles: dict[str, int] = {}
         self.refused: dict[str, SignatoryError] = {}
+        self.coming: dict[str, asyncio.Event] = {}
+        """Keys that are being handed over just now; the event tells when that has ended."""
         self.loading = asyncio.Lock()
         self._timeout = timeout
+
+    @property
+    def client(self) -> Client:
+        return self.speech.client
 
     @property
     def expired(self) -> bool:
@@ -46,31 +46,50 @@ class Session:
 
     @classmethod
     async def open(cls, dial: Dial) -> Self:
-        """Dial and initialise. Raises UnavailableError, DeniedError, ConfigError or IntegrityError."""
+        """Dial, prove who is there where the protocol can, and hand the credentials over.
+
+        Raises UnavailableError, DeniedError, ConfigError or IntegrityError.
+        """
         credentials = await dial.credentials()
-        client = await EnclaveClient.connect(dial.address, dial.timeout)
+        once_extended = await dial.memory.is_extended()
+        client = await connect(dial.address, dial.timeout, dial.protocol, once_extended=once_extended)
+        is_extended = isinstance(client, ExtendedClient)
         try:
-            await client.call(Initialize(credentials), type(None), dial.timeout)
+            speech: Speech
+            if isinstance(client, ExtendedClient):
+                speech = ExtendedSpeech(client, dial)
+            else:
+                speech = ReferenceSpeech(client, dial)
+            await speech.begin(credentials)
+            if is_extended and not once_extended:
+                await dial.memory.remember_extended()
         except BaseException as error:
             await client.finish("the enclave was not initialised")
             if isinstance(error, RemoteError):
                 raise explain("the enclave refuses to be initialised", error) from error
             raise
-        return cls(client, dial.timeout)
+        return cls(speech, dial.timeout)
 
     async def load(self, key: SealedKey) -> PublicKey | None:
         """Hand one sealed key over; its public key, or None when it is refused, and `refused` says why.
 
         Raises UnavailableError or IntegrityError where the connection broke.
         """
+        self.coming[key.id] = over = asyncio.Event()
         try:
-            reply = await self.client.call(Import(key.blob), Imported, self._timeout)
+            return self._taken(key, await self.speech.load(key, self._timeout))
         except RemoteError as error:
             self.refused[key.id] = explain(f"the enclave cannot load {key.id}", error)
-            return None
+        except NotSpokenError as error:
+            self.refused[key.id] = UnavailableError(error.message, hint=error.hint)
+        finally:
+            del self.coming[key.id]
+            over.set()
+        return None
+
+    def _taken(self, key: SealedKey, reply: Imported) -> PublicKey | None:
         try:
-            public = public_key(reply.key_type, reply.public)
-            _check_same(key, public)
+            public = _same(key, reply)
         except IntegrityError as error:
             self.refused[key.id] = error
             return None
@@ -82,19 +101,39 @@ class Session:
         self.handles[identifier] = handle
         self.refused.pop(identifier, None)
 
+    async def make(self, wish: Wish, pair: KeyPair | None, within: float) -> Made:
+        """Have a key made, or `pair` taken. Raises RemoteError, MalformedError, and as `Speech`."""
+        if pair is None:
+            return await self.speech.generate(wish, within)
+        if wish.scheme is Scheme.KMS_ENCRYPT:
+            check_size(pair)
+        return await self.speech.take(pair, wish, within)
 
-def public_key(key_type: KeyType, data: bytes) -> PublicKey:
-    """The public key that an enclave names. Raises IntegrityError for bytes that are none."""
-    try:
-        keypair.check_public(key_type, data)
-        return PublicKey(key_type, data)
-    except MalformedError as error:
-        raise IntegrityError(f"the enclave names a public key that is none: {error.message}") from error
+    async def renew(self) -> bool:
+        """Hand over the credentials of now, on this connection; False where that cannot be or are no others.
+
+        Keys that were refused because the old ones were over may be tried again then. Raises what fetching
+        and handing over raise.
+        """
+        try:
+            if not await self.speech.renew():
+                return False
+        except RemoteError as error:
+            raise explain("the enclave refuses new credentials", error) from error
+        for identifier in [name for name, why in self.refused.items() if isinstance(why, ExpiredError)]:
+            del self.refused[identifier]
+        return True
 
 
-def _check_same(key: SealedKey, public: PublicKey) -> None:
-    if public.id != key.id or (key.public is not None and key.public != public):
+def _same(key: SealedKey, reply: Imported) -> PublicKey:
+    """The public key of the reply, when it is the stored one. Raises IntegrityError."""
+    stored = key.public
+    if stored is not None and (stored.type, stored.data) == (reply.key_type, reply.public):
+        return stored  # checked when it was stored; a fleet of keys need not be checked at every connection
+    public = public_key(reply.key_type, reply.public)
+    if stored is not None or public.id != key.id:
         raise IntegrityError(
             f"substitution: the blob stored for {key.id} is the key {public.id}",
             hint="somebody exchanged blobs in the key store; restore it from a backup",
         )
+    return public

@@ -1,63 +1,65 @@
-"""Sealed keys in two JSON files, side by side: Signatory's `enclave_keys.json` and our `sealed_keys.json`.
+"""Sealed keys in JSON files, side by side: Signatory's `enclave_keys.json`, and ours beside it.
 
-Every write holds a lock between processes, adds one record to what stands there then, is durable, and is read
-back. What cannot be read is never overwritten: a file that is no JSON array is refused whole, a record that
-cannot be read is named, left out and left alone.
+Every write holds a lock between processes, adds to what stands there then, is durable, and is read back. What
+cannot be read is never overwritten: a file that is no JSON array is refused whole, a record that cannot be
+read is named, left out and left alone. Births of the keys in Signatory's file stand in a file of ours: its
+own would be read by a program that does not expect them.
 """
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from signatory.errors import IntegrityError, MalformedError, UnavailableError
-from signatory.files import exclusive, replace_durably
-from vaults.nitro.storage.record import (
-    SealedKey,
-    Stock,
-    from_reference,
-    from_sealed,
-    name_of,
-    to_reference,
-    to_sealed,
-)
+from signatory.files import DISK, Disk, exclusive, replace_durably
+from vaults.nitro.storage import json_form
+from vaults.nitro.storage.array import JsonArray
+from vaults.nitro.storage.record import Found, SealedKey, Stock
+from vaults.nitro.storage.series import FULL, Series
+from vaults.nitro.storage.stocktaking import Entry, Placed, stock_of
+
+T = TypeVar("T")
 
 REFERENCE_NAME = "enclave_keys.json"
 SEALED_NAME = "sealed_keys.json"
+BIRTHS_NAME = "key_births.json"
+EXTENDED_NAME = "sealed_keys.extended"
 
-Stamp = tuple[int, int, int] | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    path: Path
-    read: Callable[[Any], SealedKey]
-    write: Callable[[SealedKey], dict[str, Any]]
+_EXTENDED = "This vault has spoken the extended protocol with its enclave, and speaks no other any more.\n"
 
 
 class FileStore:
-    """Blocks on disk and locks: call it in a thread. `path` is Signatory's file, ours stands beside it."""
+    """Blocks on disk and locks: see InThreads. `path` is Signatory's file, ours stand beside it."""
 
-    def __init__(self, path: Path) -> None:
-        path = path.resolve()  # a write replaces what a link points to, not the link; here and below
-        self._reference = _Kind(path, from_reference, to_reference)
-        beside = SEALED_NAME if path.name == REFERENCE_NAME else f"sealed_{path.name}"
-        self._sealed = _Kind(path.with_name(beside).resolve(), from_sealed, to_sealed)
+    def __init__(self, path: Path, *, disk: Disk = DISK, full: int = FULL) -> None:
+        path = path.resolve()  # a write replaces what a link points to, not the link; in Series too
+        usual = path.name == REFERENCE_NAME
+        self._reference = JsonArray(path, json_form.from_reference, disk)
+        self._sealed = Series(
+            path.with_name(SEALED_NAME if usual else f"sealed_{path.name}"),
+            json_form.from_sealed,
+            disk=disk,
+            full=full,
+        )
+        self._births = Series(
+            path.with_name(BIRTHS_NAME if usual else f"births_{path.name}"),
+            json_form.from_birth,
+            disk=disk,
+            full=full,
+        )
+        self._extended = path.with_name(EXTENDED_NAME if usual else f"sealed_{path.name}.extended")
         self._lock = path.with_name(f".{path.name}.lock")
-        self._stamps: tuple[Stamp, Stamp] | None = None
-        self._stock = Stock()
+        self._disk = disk
+        self._one_at_a_time = threading.Lock()
 
     def load(self) -> Stock:
         """What the files hold; read again only where one changed.
 
         Raises IntegrityError for a file that is no JSON array, UnavailableError for one that cannot be read.
         """
-        stamps = (_stamp(self._reference.path), _stamp(self._sealed.path))
-        if stamps != self._stamps:
-            self._stock = _stock(self._reference, self._sealed)
-            self._stamps = stamps
-        return self._stock
+        with self._one_at_a_time:
+            return self._stock()
 
     def add(self, key: SealedKey) -> None:
         """Add one key durably and read it back.
@@ -65,64 +67,77 @@ class FileStore:
         Raises MalformedError for a key that is there, IntegrityError when what is there cannot be read or
         what was written does not come back, UnavailableError when the disk refuses.
         """
-        kind = self._reference if key.is_reference else self._sealed
-        _make_folder(kind.path.parent)
-        with exclusive(self._lock):
-            if any(name_of(record) == key.id for record in _records(kind.path)):
-                raise MalformedError(f"{key.id} is already in {kind.path}")
-            records = [*_records(kind.path), kind.write(key)]
-            replace_durably(kind.path, json.dumps(records, indent=4).encode() + b"\n")
-            found = [record for record in _records(kind.path) if name_of(record) == key.id]
-            if len(found) != 1 or kind.read(found[0]).blob != key.blob:
-                raise IntegrityError(f"{key.id} was written to {kind.path} and does not come back")
+        self.add_many((key,))
+
+    def add_many(self, keys: Sequence[SealedKey]) -> None:
+        """Add several with one write for each of the files; as `add`, and where it raises, some may be there.
+
+        A key that is there already is found before anything is written.
+        """
+        reference = [key for key in keys if key.is_reference]
+        born = [json_form.to_birth(key) for key in reference if key.birth]
+        sealed = [json_form.to_sealed(key) for key in keys if not key.is_reference]
+        _make_folder(self._reference.path.parent)
+        with self._one_at_a_time, exclusive(self._lock):
+            self._check_new(keys)
+            if born:
+                self._births.append(born)  # first: a birth without its key means nothing
+            if reference:
+                self._reference.append([json_form.to_reference(key) for key in reference])
+            if sealed:
+                self._sealed.append(sealed)
+
+    def is_extended(self) -> bool:
+        """Whether `remember_extended` was ever done here. Raises UnavailableError."""
+        try:
+            self._extended.stat()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise UnavailableError(f"cannot read {self._extended}: {error.strerror}") from error
+        return True
+
+    def remember_extended(self) -> None:
+        """Durably. Raises UnavailableError, IntegrityError when it does not come back."""
+        if self.is_extended():
+            return
+        _make_folder(self._extended.parent)
+        replace_durably(self._extended, _EXTENDED.encode(), disk=self._disk)
+        if not self.is_extended():
+            raise IntegrityError(f"{self._extended} was written and does not come back")
+
+    def _stock(self) -> Stock:
+        missing = [*self._sealed.missing(), *self._births.missing()]
+        problems = [f"{name} is missing, and later files are there: restore it" for name in missing]
+        keys = [*_placed(self._reference_entries()), *_placed(self._sealed.entries())]
+        try:
+            births = list(_placed(self._births.entries()))
+        except IntegrityError as error:
+            births = []
+            problems.append(error.message)
+        return stock_of(keys, births, problems)
+
+    def _check_new(self, keys: Sequence[SealedKey]) -> None:
+        """Against every record, also those that cannot be read but for their name, and one another."""
+        names: set[str] = set()
+        for key in keys:
+            if key.id in names:
+                raise MalformedError(f"{key.id} is to be added twice")
+            names.add(key.id)
+        if name := self._reference.held(names):
+            raise MalformedError(f"{name} is already in {self._reference.path}")
+        if found := self._sealed.held(names):
+            raise MalformedError(f"{found[0]} is already in {found[1]}")
+
+    def _reference_entries(self) -> Iterator[tuple[Path, int, Entry[Found]]]:
+        for index, entry in enumerate(self._reference.entries()):
+            yield self._reference.path, index, entry
 
 
-def _stock(*kinds: _Kind) -> Stock:
-    keys: dict[str, SealedKey] = {}
-    problems = []
-    for kind in kinds:
-        for index, record in enumerate(_records(kind.path)):
-            try:
-                key = kind.read(record)
-            except MalformedError as error:
-                problems.append(_problem(kind, index, record, error.message))
-                continue
-            if keys.setdefault(key.id, key) is not key:
-                problems.append(_problem(kind, index, record, "a record before it has the same key"))
-    return Stock(tuple(keys.values()), tuple(problems))
-
-
-def _problem(kind: _Kind, index: int, record: Any, reason: str) -> str:
-    name = f" ({name_of(record)})" if name_of(record) else ""
-    return f"record {index}{name} of {kind.path.name} is left out: {reason}"
-
-
-def _records(path: Path) -> list[Any]:
-    """The records of a file, none where it does not exist. Raises IntegrityError, UnavailableError."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise UnavailableError(f"cannot read {path}: {error.strerror}") from error
-    try:
-        records = json.loads(data)
-    except (ValueError, RecursionError):
-        records = None
-    if not isinstance(records, list):
-        raise IntegrityError(
-            f"{path} is not a JSON array; it is left as it is",
-            hint="it is damaged: restore it from a backup, or move it away if it never held keys",
-        )
-    return records
-
-
-def _stamp(path: Path) -> Stamp:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+def _placed(entries: Iterable[tuple[Path, int, Entry[T]]]) -> Iterator[Placed[T]]:
+    for path, index, entry in entries:
+        name = f" ({entry.name})" if entry.name else ""
+        yield f"record {index}{name} of {path.name}", entry
 
 
 def _make_folder(folder: Path) -> None:

@@ -6,25 +6,71 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from signatory.errors import IntegrityError, UnavailableError
+from vaults.nitro.storage.file import FileStore
 from vaults.nitro.storage.record import SealedKey, Stock
 
 logger = logging.getLogger(__name__)
 
 
 class Store(Protocol):
-    """Where sealed keys are kept. Both methods block; they are called in threads."""
+    """Where sealed keys are kept. Several processes may use one at once."""
 
-    def load(self) -> Stock:
-        """Raises IntegrityError for a store that cannot be understood, UnavailableError."""
+    async def load(self) -> Stock:
+        """Raises IntegrityError or ConfigError for a store that cannot be understood, UnavailableError."""
         ...
 
-    def add(self, key: SealedKey) -> None:
-        """Add durably and read back. Raises MalformedError for a key that is there, and as `load`."""
+    async def add(self, key: SealedKey) -> None:
+        """Add durably and read back. Raises MalformedError for a key that is there, and as `load`.
+
+        Of two that add the same key at once, one is told so.
+        """
         ...
+
+    async def add_many(self, keys: Sequence[SealedKey]) -> None:
+        """As `add`, with less work for many; where it raises, some of them may be there."""
+        ...
+
+    async def is_extended(self) -> bool:
+        """Whether `remember_extended` was ever done here. Raises UnavailableError, ConfigError."""
+        ...
+
+    async def remember_extended(self) -> None:
+        """Durably, that the vault has spoken the extended protocol. Raises also IntegrityError."""
+        ...
+
+    async def close(self) -> None:
+        """Release everything; idempotent."""
+        ...
+
+
+class FilesInThreads:
+    """A FileStore, which blocks, as a Store."""
+
+    def __init__(self, files: FileStore) -> None:
+        self._files = files
+
+    async def load(self) -> Stock:
+        """See Store; here and below."""
+        return await asyncio.to_thread(self._files.load)
+
+    async def add(self, key: SealedKey) -> None:
+        await asyncio.to_thread(self._files.add, key)
+
+    async def add_many(self, keys: Sequence[SealedKey]) -> None:
+        await asyncio.to_thread(self._files.add_many, keys)
+
+    async def is_extended(self) -> bool:
+        return await asyncio.to_thread(self._files.is_extended)
+
+    async def remember_extended(self) -> None:
+        await asyncio.to_thread(self._files.remember_extended)
+
+    async def close(self) -> None:
+        """Nothing is held between calls."""
 
 
 class Shelf:
-    """The store without its waits, and with a memory. `problems` says what is left out, a sentence each."""
+    """A store with a memory. `problems` says what is left out, a sentence each."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -32,9 +78,9 @@ class Shelf:
         self.problems: tuple[str, ...] = ()
 
     async def known(self) -> Sequence[SealedKey]:
-        """The keys as stored now. Raises IntegrityError or UnavailableError if they never could be read."""
+        """The keys as stored now. Raises as Store.load if they never could be read."""
         try:
-            stock = await asyncio.to_thread(self._store.load)
+            stock = await self._store.load()
         except (IntegrityError, UnavailableError) as error:
             if self._last is None:
                 raise
@@ -46,5 +92,14 @@ class Shelf:
         return stock.keys
 
     async def add(self, key: SealedKey) -> None:
-        """Raises as the store does."""
-        await asyncio.to_thread(self._store.add, key)
+        """See Store; here and below."""
+        await self._store.add(key)
+
+    async def is_extended(self) -> bool:
+        return await self._store.is_extended()
+
+    async def remember_extended(self) -> None:
+        await self._store.remember_extended()
+
+    async def close(self) -> None:
+        await self._store.close()

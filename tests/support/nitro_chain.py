@@ -61,8 +61,8 @@ def _usage(*, sign: bool, cert_sign: bool) -> x509.KeyUsage:
     return x509.KeyUsage(sign, False, False, False, False, cert_sign, cert_sign, False, False)
 
 
-def a_chain(links: Sequence[Link] = RIGHT) -> Chain:
-    keys = [ec.generate_private_key(link.curve()) for link in links]
+def a_chain(links: Sequence[Link] = RIGHT, keys: Sequence[ec.EllipticCurvePrivateKey] | None = None) -> Chain:
+    keys = keys or [ec.generate_private_key(link.curve()) for link in links]
     made = []
     for index, link in enumerate(links):
         above = max(index - 1, 0)
