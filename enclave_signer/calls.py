@@ -21,6 +21,7 @@ from signatory.errors import DeniedError, MalformedError
 from signatory.nitro.birth import Origin
 from signatory.nitro.checkpoint import Checkpoint
 from signatory.rpc import extended as ext
+from signatory.rpc.calls import terms_of
 from signatory.rpc.hello import decode_credentials, decode_secret, hpke_info
 from signatory.rpc.values import Credentials, GetPublicKey, Imported, ProvePossession, Sign, Signed
 
@@ -114,7 +115,7 @@ class Calls:
             self._kms.renew(access_key(credentials))
 
     def _open_credentials(self, sealed: bytes) -> Credentials:
-        plaintext = self._open(ext.RenewCredentials, sealed)
+        plaintext = self._open(sealed, hpke_info(ext.RenewCredentials, self._transcript))
         try:
             return decode_credentials(plaintext)
         except MalformedError as error:
@@ -123,15 +124,16 @@ class Calls:
     def _unwrap(self, call: ext.ImportSealed) -> KeyPair:
         if call.purpose is Purpose.CHECKPOINT:
             raise DeniedError("a checkpoint key is made in the enclave and never imported")
-        plaintext = self._open(ext.ImportSealed, call.sealed)
+        info = hpke_info(ext.ImportSealed, self._transcript, terms_of(call))
+        plaintext = self._open(call.sealed, info)
         try:
             key_type, secret = decode_secret(plaintext)
         except MalformedError as error:
             raise SealedKeyError(error.message) from None
         return from_secret(key_type, secret, purpose=call.purpose)
 
-    def _open(self, use: type[ext.RenewCredentials | ext.ImportSealed], sealed: bytes) -> bytes:
-        return hpke.open_sealed(self._session_key, sealed, hpke_info(use, self._transcript))
+    def _open(self, sealed: bytes, info: bytes) -> bytes:
+        return hpke.open_sealed(self._session_key, sealed, info)
 
     async def _bear(
         self, pair: KeyPair, origin: Origin, call: ext.GenerateAttested | ext.ImportSealed, sealer: Sealer

@@ -40,7 +40,7 @@ class Limits:
     """From the first byte of a request to its last, for the host to take a reply, and for Initialize."""
     connections: int = 64
     """Sessions at a time; a further connection is closed at once."""
-    keys: int = 10_000
+    keys: int = 20_000
     """Keys that one session may hold."""
     kms_timeout: float = 10.0
     """A call to KMS with all its tries and connecting."""
@@ -127,7 +127,7 @@ def _limits(reader: "_Reader") -> Limits:
     usual = Limits()
     taken = {
         "frame_before": inner.take("frame_before", _between(64, LIMIT_AFTER), default=usual.frame_before),
-        "frame_after": inner.take("frame_after", _between(64, 16 * LIMIT_AFTER), default=usual.frame_after),
+        "frame_after": inner.take("frame_after", _between(4096, 16 * LIMIT_AFTER), default=usual.frame_after),
         "read_timeout": inner.take("read_timeout", _seconds, default=usual.read_timeout),
         "connections": inner.take("connections", _between(1, 4096), default=usual.connections),
         "keys": inner.take("keys", _between(1, 1_000_000), default=usual.keys),

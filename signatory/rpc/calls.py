@@ -88,6 +88,11 @@ def _write_sealing(call: ext.GenerateAttested | ext.ImportSealed) -> dict[str, A
     }
 
 
+def terms_of(call: ext.ImportSealed) -> bytes:
+    """SHA-256 over what the call says beside the sealed key, as a CBOR map in the order of the call."""
+    return hashlib.sha256(strict.encode(_write_sealing(call))).digest()
+
+
 def _read_sealing(found: Mapping[str, Any]) -> tuple[Purpose, Scheme, str | None, bytes | None]:
     user_id, nonce = found["user_id"], found["nonce"]
     return (

@@ -113,9 +113,14 @@ def transcript(hello: bytes, welcome: bytes) -> bytes:
     return hashlib.sha256(_HELLO_TAG + framed).digest()
 
 
-def hpke_info(call: type[ext.RenewCredentials | ext.ImportSealed], transcript_digest: bytes) -> bytes:
-    """What binds a sealed message to its connection and to one kind of call."""
-    return _HPKE_TAG + call.__name__.encode() + b"\0" + transcript_digest
+def hpke_info(
+    call: type[ext.RenewCredentials | ext.ImportSealed], transcript_digest: bytes, terms: bytes = b""
+) -> bytes:
+    """What binds a sealed message to its connection and to one kind of call.
+
+    `terms` are calls.terms_of an ImportSealed: whoever relays it cannot have the key taken on other ones.
+    """
+    return _HPKE_TAG + call.__name__.encode() + b"\0" + transcript_digest + terms
 
 
 _CREDENTIALS = ("access_key_id", "secret_access_key", "session_token", "encryption_key_id", "region")

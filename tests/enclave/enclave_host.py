@@ -7,6 +7,7 @@ is checked by another implementation. Sources: docs/enclave-protocol.md, RFC 918
 import hashlib
 import hmac
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -109,9 +110,14 @@ class Host:
         assert found["digest"] == self._asked.pop(found["id"])
         return found["id"], found["reply"]
 
-    def seal(self, use: str, plaintext: bytes, transcript: bytes | None = None) -> bytes:
-        """To the key of this connection, for one kind of call."""
+    def seal(
+        self, use: str, plaintext: bytes, transcript: bytes | None = None, terms: Mapping[str, Any] = USUAL
+    ) -> bytes:
+        """To the key of this connection, for one kind of call; an imported key on the terms of the call."""
         info = b"signatory-vault/hpke/v1\0" + use.encode() + b"\0" + (transcript or self.transcript)
+        if use == "ImportSealed":
+            said = {name: terms[name] for name in ("purpose", "scheme", "user_id", "nonce")}
+            info += hashlib.sha256(cbor2.dumps(said)).digest()
         return hpke_seal(self.welcome["session_key"], plaintext, info)
 
     async def renew(self, **changed: Any) -> Any:
@@ -125,7 +131,7 @@ class Host:
 
     async def bring(self, key_type: str, secret: bytes, **changed: Any) -> Any:
         """ImportSealed, as `make`."""
-        sealed = self.seal("ImportSealed", cbor2.dumps({key_type: secret}))
+        sealed = self.seal("ImportSealed", cbor2.dumps({key_type: secret}), terms=USUAL | changed)
         return await self.ask("ImportSealed", **{"sealed": sealed, **USUAL, **changed})
 
     async def load(self, born: Any, scheme: str = "kms-gdk-v1", **changed: Any) -> Any:

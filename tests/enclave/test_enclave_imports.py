@@ -42,6 +42,20 @@ async def test_a_secret_that_is_none_is_refused_and_not_repeated(enclave: Enclav
 
 
 @pytest.mark.parametrize(
+    "changed",
+    [{"purpose": "raw"}, {"user_id": "mallory"}, {"scheme": "kms-envelope-v1"}, {"nonce": bytes(16)}],
+)
+async def test_terms_that_somebody_changed_on_the_way_take_no_key(
+    enclave: Enclave, changed: dict[str, object]
+) -> None:
+    host = await Host.ready(enclave)
+    sealed = host.seal("ImportSealed", cbor2.dumps({"Ed25519": SEED}))
+    chain = await refused(host.ask("ImportSealed", sealed=sealed, **USUAL | changed))
+    assert "was not sealed to the key of this connection, for this use" in chain[-1]
+    assert (await host.ask("Status"))["keys"] == 0
+
+
+@pytest.mark.parametrize(
     ("key_type", "secret", "changed"),
     [
         ("NistP256", bytes(32), {}),

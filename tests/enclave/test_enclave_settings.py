@@ -74,13 +74,13 @@ def test_a_minimal_file_has_the_usual_limits_and_the_host_of_the_region(
 
 def test_every_limit_and_the_endpoint_can_be_set(tmp_path: Path, fingerprint: str) -> None:
     limits = (
-        "frame_before = 100\nframe_after = 200\nread_timeout = 1\nconnections = 2\nkeys = 3\n"
+        "frame_before = 100\nframe_after = 5000\nread_timeout = 1\nconnections = 2\nkeys = 3\n"
         "kms_timeout = 1.5\nkms_attempts = 4\nkms_connections = 5\nkms_clock_skew = 0\nin_flight = 6\n"
     )
     found = load(
         _write(tmp_path, _text(fingerprint, limits=limits, endpoint='"kms.localhost"', nsm='"unix:/n"'))
     )
-    assert found.limits == Limits(100, 200, 1.0, 2, 3, 1.5, 4, 5, 0.0, 6)
+    assert found.limits == Limits(100, 5000, 1.0, 2, 3, 1.5, 4, 5, 0.0, 6)
     assert found.host(found.kms_keys[0]) == "kms.localhost"
     assert found.nsm == "unix:/n"
 

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signatory.crypto.curves import Purpose
 from signatory.errors import IntegrityError, MalformedError
+from signatory.nitro.sealed import Scheme
+from signatory.rpc import calls, hello
 from signatory.rpc import extended as ext
-from signatory.rpc import hello
 from signatory.rpc.values import RemoteError
 
 NONCE, KEY = b"\xa1" * 32, b"\xb2" * 32
@@ -202,7 +204,11 @@ def test_what_is_sealed_is_bound_to_its_connection_and_its_call() -> None:
     digest = bytes(range(32))
     tag = b"signatory-vault/hpke/v1\0"
     assert hello.hpke_info(ext.RenewCredentials, digest) == tag + b"RenewCredentials\0" + digest
-    assert hello.hpke_info(ext.ImportSealed, digest) == tag + b"ImportSealed\0" + digest
+    call = ext.ImportSealed(b"", Purpose.RAW, Scheme.KMS_ENVELOPE, "alice", bytes(16))
+    said = {"purpose": "raw", "scheme": "kms-envelope-v1", "user_id": "alice", "nonce": bytes(16)}
+    terms = hashlib.sha256(cbor2.dumps(said)).digest()
+    assert calls.terms_of(call) == terms
+    assert hello.hpke_info(ext.ImportSealed, digest, terms) == tag + b"ImportSealed\0" + digest + terms
 
 
 @given(body=st.binary(max_size=200))

@@ -83,6 +83,18 @@ async def test_no_more_calls_are_under_way_than_the_enclave_takes(enclave: Scrip
     await client.finish("done")
 
 
+async def test_signatures_find_room_beside_calls_that_wait_for_kms(enclave: ScriptedEnclave) -> None:
+    enclave.in_flight, enclave.serve = 1, hold
+    client = await connected(enclave)
+    attesting = [asyncio.create_task(client.call(ext.Attest(bytes(32)), ext.Attested, 60)) for _ in range(3)]
+    await enclave.until(lambda: len(enclave.asked) == 1)
+    enclave.serve = lambda asked: asked.send(asked.signed())
+    assert await sign(client, b"\x03now") == signature_of(b"\x03now")
+    assert len(enclave.asked) == 2
+    await client.finish("done")
+    await asyncio.gather(*attesting, return_exceptions=True)
+
+
 async def test_waiting_for_a_place_counts_against_the_call_and_sends_nothing(
     enclave: ScriptedEnclave,
 ) -> None:

@@ -234,7 +234,7 @@ async def test_a_storm_of_cancels_leaves_as_many_entries_as_there_are_places(
         await asyncio.gather(*calls, return_exceptions=True)
     await enclave.until(lambda: len(enclave.cancelled) == 8)
     assert len(client._asked) == 8
-    assert not client._places._waiters
+    assert not client._at_once._waiters
     assert enclave.ids == list(range(1, 17))
     for asked in enclave.asked:
         asked.send(asked.framed(refusal("cancelled")))

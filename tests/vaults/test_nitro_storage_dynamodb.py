@@ -342,6 +342,36 @@ async def test_every_page_of_both_tables_is_asked_for_consistently(aws: Scripted
     assert all(body["ConsistentRead"] is True for _, body in aws.asked)
 
 
+async def test_many_pages_are_not_read_again_at_once_for_everybody_who_asks(
+    aws: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vaults.nitro.storage.dynamodb.PAUSE", 3600)
+    first, second = (record(seed) for seed in (1, 2))
+    written: Fields = {}
+
+    def told(body: Fields) -> Answer:
+        if "Item" in body:
+            written.update(body["Item"])
+            return DONE
+        if "Key" in body:
+            return holding(written) if written else DONE
+        if body["TableName"] == "encrypted_keys":
+            return page()
+        if "ExclusiveStartKey" in body:
+            return page(*([written] if written else ()))
+        return page(wire(items.to_sealed(first, "t")), last={"key_id": {"S": first.id}})
+
+    async with opened(aws) as store:
+        aws.play(told)
+        stock = await store.load()
+        assert await store.load() is stock
+        assert aws.names == ["Scan"] * 3
+        aws.play(described("key_id"), told)
+        await store.add(second)
+        assert set((await store.load()).keys) == {first, second}
+        assert aws.names.count("Scan") == 3
+
+
 async def test_tables_that_are_not_there_hold_nothing_and_are_made_by_the_first_write(aws: Scripted) -> None:
     item: Fields = {}
 

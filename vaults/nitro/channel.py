@@ -24,6 +24,11 @@ T = TypeVar("T")
 
 HUNG = "the enclave answers nothing any more"
 
+WAITING = (ext.Attest, ext.GenerateAttested, ext.ImportSealed, ext.LoadSealed)
+"""Calls for which the enclave waits for KMS or the NSM: it counts these, and answers all others at once."""
+AT_ONCE = 1024
+"""Calls of the other kinds that may be under way."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
@@ -31,6 +36,8 @@ class _Asked:
 
     digest: bytes
     reply: asyncio.Future[Any]
+    places: asyncio.Semaphore
+    """Where its reply gives its place back."""
 
     def fail(self, error: SignatoryError) -> None:
         if not self.reply.done():
@@ -57,8 +64,9 @@ class ExtendedClient:
         self._now = asyncio.get_running_loop().time
         self._last_id = 0
         self._asked: dict[int, _Asked] = {}
-        """What the enclave still owes a reply to: never more than `in_flight`."""
-        self._places = asyncio.Semaphore(welcome.in_flight)
+        """What the enclave still owes a reply to; as many as there are places."""
+        self._waiting = asyncio.Semaphore(welcome.in_flight)
+        self._at_once = asyncio.Semaphore(AT_ONCE)
         self._leaving = ""
         self._heard = 0.0
         self._watch: asyncio.TimerHandle | None = None
@@ -84,23 +92,28 @@ class ExtendedClient:
             self.blame(error.message)
             raise
 
-    def seal(self, call: type[ext.RenewCredentials | ext.ImportSealed], plaintext: bytes) -> bytes:
-        """Encrypt to the key of this connection, for one kind of call. Raises IntegrityError for a bad key.
+    def seal(
+        self, call: type[ext.RenewCredentials | ext.ImportSealed], plaintext: bytes, terms: bytes = b""
+    ) -> bytes:
+        """Encrypt to the key of this connection, for one kind of call on these terms (hello.hpke_info).
+
+        Raises IntegrityError for a bad key.
 
         Before the first secret leaves, an attestation document must have vouched for that key: see `trust`.
         """
         try:
-            return hpke.seal(self.welcome.session_key, plaintext, hpke_info(call, self.transcript))
+            return hpke.seal(self.welcome.session_key, plaintext, hpke_info(call, self.transcript, terms))
         except MalformedError as error:
             raise IntegrityError(f"the session key of the enclave: {error.message}") from error
 
     async def _exchange(self, request: ext.Call, deadline: float, key_type: KeyType | None) -> Any:
-        await self._places.acquire()
+        places = self._waiting if isinstance(request, WAITING) else self._at_once
+        await places.acquire()
         try:
             await self._check_usable()
-            identifier = self._send(request, deadline, key_type)
+            identifier = self._send(request, deadline, key_type, places)
         except BaseException:
-            self._places.release()  # nothing was sent; otherwise the reply gives the place back
+            places.release()  # nothing was sent; otherwise the reply gives the place back
             raise
         try:
             return await self._asked[identifier].reply
@@ -117,7 +130,9 @@ class ExtendedClient:
         if self.closed.is_set() or self._leaving:
             raise NotSentError(self.reason or self._leaving, hint=RETRY)
 
-    def _send(self, request: ext.Call, deadline: float, key_type: KeyType | None) -> int:
+    def _send(
+        self, request: ext.Call, deadline: float, key_type: KeyType | None, places: asyncio.Semaphore
+    ) -> int:
         """Put the call on the wire; its id. Raises MalformedError or TimeoutError, and nothing was sent."""
         if isinstance(request, ext.Cancel):
             raise MalformedError("a call is cancelled by giving it up")
@@ -134,7 +149,7 @@ class ExtendedClient:
             )
         self._last_id = identifier
         reply = asyncio.get_running_loop().create_future()
-        self._asked[identifier] = _Asked(calls.digest_of(body), reply)
+        self._asked[identifier] = _Asked(calls.digest_of(body), reply, places)
         self._line.send(wire.put_frame(body))
         return identifier
 
@@ -171,7 +186,7 @@ class ExtendedClient:
         except IntegrityError as error:
             self._ended(error)
             return
-        self._places.release()
+        asked.places.release()
         self._heard = self._now()
         if not asked.reply.done():
             asked.reply.set_result(reply)
@@ -207,7 +222,7 @@ class ExtendedClient:
         for asked in self._asked.values():
             asked.fail(UnavailableError(reason, hint=RETRY))
         self._asked.clear()
-        self._places.release()  # whoever waits for a place goes elsewhere, one after the other
+        self._let_go()
         if self._watch is not None:
             self._watch.cancel()
         self._line.abort()
@@ -215,9 +230,14 @@ class ExtendedClient:
     async def retire(self, reason: str) -> None:
         """Take no new call, and close when the last one under way is answered or given up."""
         self._leaving = self._leaving or reason
-        self._places.release()  # as in `close`
+        self._let_go()
         self._leave_if_idle()
         await self.closed.wait()
+
+    def _let_go(self) -> None:
+        """Whoever waits for a place goes elsewhere, one after the other."""
+        self._waiting.release()
+        self._at_once.release()
 
     def _leave_if_idle(self) -> None:
         if self._leaving and all(asked.reply.done() for asked in self._asked.values()):

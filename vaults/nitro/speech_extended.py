@@ -6,11 +6,13 @@ document vouched for. Source: docs/enclave-protocol.md.
 
 import asyncio
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from signatory.crypto.keypair import KeyPair
 from signatory.errors import IntegrityError
 from signatory.rpc import extended as ext
+from signatory.rpc.calls import terms_of
 from signatory.rpc.hello import encode_credentials, encode_secret
 from signatory.rpc.messages import Credentials, Imported
 from vaults.nitro import birth_check
@@ -70,8 +72,10 @@ class ExtendedSpeech:
 
     async def take(self, pair: KeyPair, wish: Wish, within: float) -> Made:
         key, nonce = wish.key, os.urandom(NONCE)
-        sealed = self.client.seal(ext.ImportSealed, encode_secret(pair.type, pair.secret))
-        call = ext.ImportSealed(sealed, key.purpose, wish.scheme, key.user_id, nonce)
+        call = ext.ImportSealed(b"", key.purpose, wish.scheme, key.user_id, nonce)
+        secret = encode_secret(pair.type, pair.secret)
+        sealed = self.client.seal(ext.ImportSealed, secret, terms_of(call))
+        call = replace(call, sealed=sealed)
         born = await self.client.call(call, ext.Born, within, key_type=pair.type)
         return await self._checked(born, Asked(wish, nonce, self._dial.kms_key, pair.public))
 

@@ -8,6 +8,7 @@ Tables are made when something is first written to them.
 import asyncio
 import itertools
 import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
@@ -23,6 +24,11 @@ from vaults.nitro.storage.stocktaking import Entry, Placed, stock_of
 
 CALLS = 16
 """Calls under way at once for each table."""
+PAUSE = 1.0
+"""Seconds for each page after the first two, for which what was read counts as what is there.
+
+A page costs 250 read units, and whoever asks for an unknown key makes the daemon look again.
+"""
 
 T = TypeVar("T")
 
@@ -52,6 +58,8 @@ class DynamoStore:
     def __init__(self, reference: TableSettings, sealed: TableSettings, patience: Patience) -> None:
         self._reference = _Place(Table(reference, patience), items.REFERENCE_KEY)
         self._sealed = _Place(Table(sealed, patience), items.SEALED_KEY)
+        self._last: Stock | None = None
+        self._fresh_until = 0.0
 
     @classmethod
     async def open(
@@ -81,9 +89,12 @@ class DynamoStore:
         )
 
     async def load(self) -> Stock:
-        """See Store; reads every page of both tables, in the order of the key ids."""
-        reference, sealed = await asyncio.gather(self._scan(self._reference), self._scan(self._sealed))
-        return await asyncio.to_thread(self._stock, reference, sealed)
+        """See Store; reads every page of both tables. First Signatory's keys, then ours, each by id."""
+        if self._last is None or time.monotonic() >= self._fresh_until:
+            reference, sealed = await asyncio.gather(self._scan(self._reference), self._scan(self._sealed))
+            self._last = await asyncio.to_thread(self._stock, reference[0], sealed[0])
+            self._fresh_until = time.monotonic() + PAUSE * max(0, reference[1] + sealed[1] - 2)
+        return self._last
 
     async def add(self, key: SealedKey) -> None:
         """See Store."""
@@ -109,6 +120,7 @@ class DynamoStore:
                     raise
 
         await home.table.persist(attempt)
+        self._fresh_until = 0.0
         for place, written in writes:
             if await self._get(place, items.name_of(written, place.hash_key)) != written:
                 raise IntegrityError(
@@ -170,7 +182,8 @@ class DynamoStore:
         found = await self._get(place, name)
         return found is not None and items.token_of(found) == token
 
-    async def _scan(self, place: _Place) -> list[Item]:
+    async def _scan(self, place: _Place) -> tuple[list[Item], int]:
+        """All items by their key, and how many pages they took."""
         table, found, start = place.table, list[Item](), dict[str, Any]()
 
         async def attempt() -> Mapping[str, Any]:
@@ -179,11 +192,13 @@ class DynamoStore:
             except TableMissingError:
                 return {}
 
+        pages = 0
         while True:
             page = await table.persist(attempt)
+            pages += 1
             found += page.get("Items", ())
             if not (last := page.get("LastEvaluatedKey")):
-                return sorted(found, key=lambda item: items.name_of(item, place.hash_key))
+                return sorted(found, key=lambda item: items.name_of(item, place.hash_key)), pages
             start = {"ExclusiveStartKey": last}
 
     def _stock(self, reference: Iterable[Item], sealed: Iterable[Item]) -> Stock:
