@@ -16,7 +16,7 @@ from signatory.crypto.curves import KeyType, Purpose, default_purpose
 from signatory.crypto.keypair import KeyPair, from_secret
 from signatory.errors import DeniedError, IntegrityError, MalformedError
 from signatory.nitro import sealed
-from signatory.nitro.kms import MAX_PLAINTEXT, Arn
+from signatory.nitro.kms import MAX_CIPHERTEXT, MAX_PLAINTEXT, Arn
 from signatory.nitro.sealed import KeyName, Record, Scheme
 from signatory.rpc import shapes
 from signatory.rpc.cbor import read
@@ -103,9 +103,12 @@ class Sealer:
     async def unseal_reference(self, blob: bytes) -> KeyPair:
         """Unwrap what `seal_reference` wrapped, and read it strictly: an envelope has no integrity.
 
-        Raises DeniedError, SealedKeyError and KMS's errors.
+        Raises DeniedError, MalformedError for more than KMS takes, SealedKeyError and KMS's errors.
         """
         self._require(Scheme.KMS_ENCRYPT)
+        if len(blob) > MAX_CIPHERTEXT:
+            # Before it waits for a connection and costs an RSA key, as long as a frame and many at a time.
+            raise MalformedError(f"a sealed key of {len(blob)} bytes; KMS makes at most {MAX_CIPHERTEXT}")
         plaintext = await self._kms.decrypt(blob)
         try:
             key_type, secret = shapes.secret(read(plaintext, whole=True))

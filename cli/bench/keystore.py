@@ -21,11 +21,12 @@ from signatory.crypto.curves import KeyType, Purpose
 from signatory.crypto.keypair import generate
 from signatory.errors import ConfigError, UnavailableError
 from signatory.net.vsock import Address, connect
-from signatory.nitro import sealed
+from signatory.nitro import birth, sealed
 from signatory.nitro.arn import Arn
-from signatory.nitro.sealed import KeyName, Scheme
+from signatory.nitro.birth import Origin, Statement
+from signatory.nitro.sealed import KeyName, Record, Scheme
 from signatory.tezos.keys import PublicKey
-from signatory.vault import VaultContext
+from signatory.vault import KeyBirth, VaultContext
 from vaults.nitro.driver import NitroVault
 from vaults.nitro.storage.file import REFERENCE_NAME, FileStore
 from vaults.nitro.storage.record import SealedKey
@@ -33,7 +34,11 @@ from vaults.nitro.storage.record import SealedKey
 KMS_DELAY = 0.005
 """Seconds that the emulated KMS waits before each answer."""
 
+DOCUMENT = 4800
+"""Bytes of an attestation document: genuine ones have 4,400 to 4,900 without long fields."""
+
 _MANY_TIMES = 1_000_000
+_POLL = 0.1
 _WITHIN = 30.0
 
 
@@ -84,8 +89,8 @@ async def _until_ready(layout: Layout, count: int) -> float:
     started = time.perf_counter()
     vault = await NitroVault.open(config, context)  # type: ignore[arg-type]  # validated by its own model
     try:
-        while len(await vault.list()) < count:
-            await asyncio.sleep(0.01)
+        while len(await vault.list()) < count:  # noqa: ASYNC110  a vault tells nobody when a key is loaded
+            await asyncio.sleep(_POLL)
         return time.perf_counter() - started
     finally:
         await vault.close()
@@ -103,8 +108,8 @@ def _fill(layout: Layout, identity: stack_files.Identity, count: int) -> None:
     keys = []
     for _ in range(count):
         pair = generate(KeyType.ED25519, Purpose.TEZOS, secrets.token_bytes)
-        public = PublicKey(pair.type, pair.public)
-        name = KeyName(public.id, pair.type, pair.purpose, pair.public)
+        identifier = PublicKey(pair.type, pair.public).id
+        name = KeyName(identifier, pair.type, pair.purpose, pair.public)
         record = sealed.close(
             Scheme.KMS_ENVELOPE,
             name,
@@ -115,11 +120,24 @@ def _fill(layout: Layout, identity: stack_files.Identity, count: int) -> None:
             nonce=secrets.token_bytes(sealed.NONCE),
             secret=pair.secret,
         )
-        blob = sealed.encode(record)
-        keys.append(
-            SealedKey(name.key_id, pair.type, pair.purpose, blob, public, str(arn), Scheme.KMS_ENVELOPE)
-        )
+        keys.append(SealedKey.of_blob(sealed.encode(record), _birth(record)))
     FileStore(layout.base / REFERENCE_NAME).add_many(keys)
+
+
+def _birth(record: Record) -> KeyBirth:
+    """Its statement, and as many bytes as a document has: a start reads them and does not verify them."""
+    name = record.name
+    statement = Statement(
+        name.key_type,
+        name.public,
+        sealed.encode(record),
+        record.kms_key,
+        int(time.time() * 1000),
+        record.scheme,
+        Origin.GENERATED,
+        name.purpose,
+    )
+    return KeyBirth(birth.encode(statement), secrets.token_bytes(DOCUMENT))
 
 
 async def _control(layout: Layout, command: dict[str, object]) -> dict[str, dict[str, int]]:

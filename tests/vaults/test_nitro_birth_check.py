@@ -6,7 +6,7 @@ The statement is written with cbor2, the document by the software module under a
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,17 @@ OTHER_NAME = replace(NAME, key_id=PublicKey(OTHER.type, OTHER.public).id, public
 WISH = Wish(Wanted(KeyType.ED25519, Purpose.RAW, "tenant"), Scheme.KMS_GDK)
 ASKED = Asked(WISH, NONCE, KEY_ARN)
 OTHER_ARN = KEY_ARN.replace("1234abcd", "9999abcd")
+START = nsm_device.utc_now()
+"""The time of all these tests."""
+
+
+def now() -> datetime:
+    return START
+
+
+def milliseconds(off: timedelta = timedelta()) -> int:
+    """The time of the documents, as statements say it, and so much more."""
+    return int((START + off).timestamp() * 1000)
 
 
 def blob(name: KeyName = NAME, scheme: Scheme = Scheme.KMS_GDK, arn: str = KEY_ARN) -> bytes:
@@ -64,7 +75,7 @@ def said(**changed: Any) -> bytes:
         4: blob(),
         5: "tenant",
         6: KEY_ARN,
-        7: 1_770_366_258_452,
+        7: milliseconds(),
         8: "kms-gdk-v1",
         9: "generated",
         11: "test-1",
@@ -79,10 +90,10 @@ class Module:
     """Attests what it is told to."""
 
     def __init__(self, folder: Path) -> None:
-        root = nsm_chain.open_root(folder, nsm_device.utc_now())
+        root = nsm_chain.open_root(folder, START)
         name = nsm_device.Identity("us-west-2", "i-0", "i-0-enc0")
         registers = {index: bytes([index + 1]) * 48 for index in (0, 1, 2)}
-        self._device = nsm_device.Device(root, name, registers, nsm_device.utc_now, Faults())
+        self._device = nsm_device.Device(root, name, registers, now, Faults())
         self.trust = Trust(hashlib.sha256(root.der).digest(), (registers,))
 
     def document(self, statement: bytes, **changed: Any) -> bytes:
@@ -99,10 +110,6 @@ class Module:
 @pytest.fixture(scope="module")
 def module(tmp_path_factory: pytest.TempPathFactory) -> Module:
     return Module(tmp_path_factory.mktemp("root"))
-
-
-def now() -> datetime:
-    return nsm_device.utc_now()
 
 
 def test_a_birth_that_is_what_was_asked_for_becomes_the_key_to_store(module: Module) -> None:
@@ -228,6 +235,18 @@ def test_a_blob_of_kms_encrypt_v0_is_bound_by_its_statement_alone(module: Module
     assert made.sealed.is_reference
     with pytest.raises(IntegrityError, match=r"\(wrapped\)"):
         check(module.born(statement, name=name, blob=b"other"), asked, module.trust, now())
+
+
+@pytest.mark.parametrize(("minutes", "taken"), [(-6, False), (-4, True), (4, True), (6, False)])
+def test_a_birth_by_a_clock_that_is_wrong_is_refused_as_a_stranger_would(
+    module: Module, minutes: int, taken: bool
+) -> None:
+    born = module.born(said(f7=milliseconds(timedelta(minutes=minutes))))
+    if taken:
+        assert check(born, ASKED, module.trust, now()).sealed.birth
+    else:
+        with pytest.raises(IntegrityError, match=rf"the enclave's clock is {minutes * 60_000} ms away"):
+            check(born, ASKED, module.trust, now())
 
 
 @given(statement=binary(min_size=1, max_size=300), attestation=binary(min_size=1, max_size=300))

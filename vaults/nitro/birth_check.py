@@ -4,7 +4,7 @@ Source: docs/enclave-protocol.md, "GenerateAttested"; enclave-kms-attestation §
 """
 
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from signatory.crypto import keypair
 from signatory.crypto.curves import KeyType
@@ -126,6 +126,10 @@ def _check_document(document: bytes, statement: Statement, nonce: bytes, trust: 
     )
     if found.public_key is not None:
         raise IntegrityError("the document of a birth has a public_key: it was made for something else")
+    off = statement.created_at - found.timestamp_ms
+    if abs(off) > attestation.MAX_SKEW // timedelta(milliseconds=1):
+        # As birth_verify: no stranger would take it, and nobody would know until one asked.
+        raise IntegrityError(f"the enclave's clock is {off} ms away from the one that is attested")
 
 
 def _first_difference(found: KeyName | Statement, due: KeyName | Statement) -> str | None:

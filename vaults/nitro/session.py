@@ -10,6 +10,7 @@ from signatory.rpc.messages import Imported, RemoteError
 from signatory.tezos.keys import PublicKey
 from vaults.nitro.birth_check import public_key
 from vaults.nitro.channel import ExtendedClient
+from vaults.nitro.client import NotSentError
 from vaults.nitro.dial import Client, Dial, Speech
 from vaults.nitro.negotiation import connect
 from vaults.nitro.refusals import ExpiredError, explain
@@ -73,7 +74,8 @@ class Session:
     async def load(self, key: SealedKey) -> PublicKey | None:
         """Hand one sealed key over; its public key, or None when it is refused, and `refused` says why.
 
-        Raises UnavailableError or IntegrityError where the connection broke.
+        One that is not opened in time is refused too. Raises UnavailableError or IntegrityError where the
+        connection broke.
         """
         self.coming[key.id] = over = asyncio.Event()
         try:
@@ -82,6 +84,12 @@ class Session:
             self.refused[key.id] = explain(f"the enclave cannot load {key.id}", error)
         except NotSpokenError as error:
             self.refused[key.id] = UnavailableError(error.message, hint=error.hint)
+        except UnavailableError as error:
+            if self.is_over or isinstance(error, NotSentError):
+                raise
+            # The connection outlives a late call: KMS was slow with this key, and the others need not wait.
+            text = f"{key.id} was not opened in time: {error.message}"
+            self.refused[key.id] = UnavailableError(text, hint=error.hint)
         finally:
             del self.coming[key.id]
             over.set()

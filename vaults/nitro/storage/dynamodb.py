@@ -60,6 +60,7 @@ class DynamoStore:
         self._sealed = _Place(Table(sealed, patience), items.SEALED_KEY)
         self._last: Stock | None = None
         self._fresh_until = 0.0
+        self._added = 0
 
     @classmethod
     async def open(
@@ -91,9 +92,11 @@ class DynamoStore:
     async def load(self) -> Stock:
         """See Store; reads every page of both tables. First Signatory's keys, then ours, each by id."""
         if self._last is None or time.monotonic() >= self._fresh_until:
+            added = self._added
             reference, sealed = await asyncio.gather(self._scan(self._reference), self._scan(self._sealed))
             self._last = await asyncio.to_thread(self._stock, reference[0], sealed[0])
-            self._fresh_until = time.monotonic() + PAUSE * max(0, reference[1] + sealed[1] - 2)
+            pause = PAUSE * max(0, reference[1] + sealed[1] - 2) if added == self._added else 0.0
+            self._fresh_until = time.monotonic() + pause
         return self._last
 
     async def add(self, key: SealedKey) -> None:
@@ -120,7 +123,7 @@ class DynamoStore:
                     raise
 
         await home.table.persist(attempt)
-        self._fresh_until = 0.0
+        self._fresh_until, self._added = 0.0, self._added + 1
         for place, written in writes:
             if await self._get(place, items.name_of(written, place.hash_key)) != written:
                 raise IntegrityError(

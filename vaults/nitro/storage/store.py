@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from signatory.errors import IntegrityError, UnavailableError
+from signatory.nitro.sealed import Scheme
 from vaults.nitro.storage.file import FileStore
 from vaults.nitro.storage.record import SealedKey, Stock
 
@@ -96,6 +97,9 @@ class Shelf:
         await self._store.add(key)
 
     async def is_extended(self) -> bool:
+        """Also where a key can only come from the extended protocol: in a copy, or where the mark was lost."""
+        if any(key.birth or key.scheme is not Scheme.KMS_ENCRYPT for key in self._last or ()):
+            return True
         return await self._store.is_extended()
 
     async def remember_extended(self) -> None:
