@@ -55,9 +55,10 @@ class Frames:
 
     async def _begin(self, may_idle: Callable[[], bool]) -> bytes:
         while True:
+            limit = asyncio.timeout(None if may_idle() else self._seconds)
             try:
-                async with asyncio.timeout(None if may_idle() else self._seconds):
+                async with limit:
                     return await self._reader.read(HEADER)
-            except TimeoutError:
-                if not may_idle():
+            except TimeoutError:  # the system's own, ETIMEDOUT, is one too, and comes again at every reading
+                if not (limit.expired() and may_idle()):
                     raise

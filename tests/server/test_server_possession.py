@@ -173,6 +173,44 @@ async def test_a_key_that_its_vault_lost_while_the_hook_thought_proves_nothing()
     assert not vault.calls
 
 
+@pytest.mark.parametrize(
+    ("tezos", "query", "status"),
+    [
+        (f"  {TZ1}:\n", "", 403),
+        (f"  {TZ4}:\n", "", 400),
+        (f"  {TZ4}: {{allow_proof_of_possession: true}}\n", f"?bls_pk={LISTED.text}", 403),
+    ],
+    ids=["the key", "the right to prove", "the aggregate"],
+)
+async def test_what_a_reload_takes_while_the_vault_proves_keeps_the_proof_in(
+    tezos: str, query: str, status: int
+) -> None:
+    vault = Prover()
+
+    def taken(proof: bytes) -> bytes:
+        running.daemon.policy.current = policy_of(settings(tezos))
+        return proof
+
+    vault.tamper = taken
+    async with serving(vault, tezos=TEZOS) as running:
+        reply = await prove(running, query)
+    assert (reply.status, len(vault.calls)) == (status, 1)
+
+
+async def test_a_key_that_its_vault_lost_while_it_proved_keeps_the_proof_in() -> None:
+    class Losing(Prover):
+        async def prove_possession(self, key: VaultKey, call: Call) -> bytes:
+            proof = await super().prove_possession(key, call)
+            del self.pairs[key.id]
+            await running.keyring.refresh()
+            return proof
+
+    vault = Losing()
+    async with serving(vault, tezos=TEZOS) as running:
+        reply = await prove(running, "")
+    assert (reply.status, len(vault.calls)) == (404, 1)
+
+
 async def test_a_hook_that_refuses_a_proof_is_counted_and_a_vault_that_fails_is_not() -> None:
     vault, hook = Prover(), Acting()
     hook.error = DeniedError("policy hook: 403 Forbidden")

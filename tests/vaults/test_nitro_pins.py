@@ -53,8 +53,8 @@ async def test_a_root_that_is_none_is_refused_with_its_path(tmp_path: Path) -> N
     path = tmp_path / "root"
     two = certificate().public_bytes(Encoding.PEM) * 2
     for data, words in (
-        (b"\0", "is no certificate"),
-        (two, "holds 2 certificates"),
+        (b"\0", "this is no X.509 certificate"),
+        (two, "2 certificates where one was expected"),
         (bytes(1 << 21), "longer"),
     ):
         path.write_bytes(data)

@@ -1,16 +1,12 @@
 """What a configuration says of the enclave: who signs its documents, which image must run."""
 
 import asyncio
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from signatory.errors import ConfigError, MalformedError
-from signatory.nitro import manifest
+from signatory.nitro import certchain, manifest
 from signatory.nitro.attestation import Registers
 from signatory.nitro.manifest import Manifest
 from vaults.nitro.config import NitroConfig
@@ -19,7 +15,6 @@ from vaults.paths import expand
 
 MAX_FILE = 1 << 20
 """Bytes of a manifest or a certificate that are read at most."""
-_PEM = b"-----BEGIN CERTIFICATE-----"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +51,10 @@ class Pins:
 
 
 def _fingerprint(path: Path) -> bytes:
-    data = _read_file("attestation_root", path)
     try:
-        if _PEM in data:
-            found = x509.load_pem_x509_certificates(data)
-        else:
-            found = [x509.load_der_x509_certificate(data)]
-    except ValueError:
-        raise ConfigError(f"attestation_root: {path} is no certificate, neither PEM nor DER") from None
-    if len(found) != 1:
-        raise ConfigError(f"attestation_root: {path} holds {len(found)} certificates; one root is expected")
-    return hashlib.sha256(found[0].public_bytes(Encoding.DER)).digest()
+        return certchain.fingerprint(_read_file("attestation_root", path))
+    except MalformedError as error:
+        raise ConfigError(f"attestation_root: {path}: {error.message}") from error
 
 
 def _manifest(path: Path) -> Manifest:

@@ -4,7 +4,7 @@ import asyncio
 from typing import Self
 
 from signatory.crypto.keypair import KeyPair
-from signatory.errors import IntegrityError, SignatoryError, UnavailableError
+from signatory.errors import IntegrityError, MalformedError, SignatoryError, UnavailableError
 from signatory.nitro.sealed import Scheme
 from signatory.rpc.messages import Imported, RemoteError
 from signatory.tezos.keys import PublicKey
@@ -84,6 +84,8 @@ class Session:
             self.refused[key.id] = explain(f"the enclave cannot load {key.id}", error)
         except NotSpokenError as error:
             self.refused[key.id] = UnavailableError(error.message, hint=error.hint)
+        except MalformedError as error:
+            self.refused[key.id] = IntegrityError(f"{key.id} cannot be handed over: {error.message}")
         except UnavailableError as error:
             if self.is_over or isinstance(error, NotSentError):
                 raise

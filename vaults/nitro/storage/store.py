@@ -97,7 +97,7 @@ class Shelf:
         await self._store.add(key)
 
     async def is_extended(self) -> bool:
-        """Also where a key can only come from the extended protocol: in a copy, or where the mark was lost."""
+        """Also where a key can only come from the extended protocol: in a copy, or if the mark was lost."""
         if any(key.birth or key.scheme is not Scheme.KMS_ENCRYPT for key in self._last or ()):
             return True
         return await self._store.is_extended()
