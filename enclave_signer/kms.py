@@ -38,6 +38,10 @@ class AttestationError(UnavailableError):
     """The NSM gave no attestation document."""
 
 
+class ClockCorrectedError(KmsError):
+    """KMS refused our time and told its own, which counts from now on."""
+
+
 class CallDeniedError(KmsDeniedError):
     """KMS refuses `operation`. `pcr0`, in hex, is what the key's policy must name; None for Encrypt."""
 
@@ -189,11 +193,11 @@ class KmsSession:
     async def _post(self, request: _Request, means: _Means) -> bytes:
         """The body of a 200. Raises KmsError for any other answer."""
         response = await self._send(request, means)
-        if response.status != 200 and self._corrects_clock(response):
-            response = await self._send(request, means)
         if response.status == 200:
             return response.body
         failure = decode_error(response.status, response.body)
+        if self._corrects_clock(failure, response.date):
+            raise ClockCorrectedError(failure.name, failure.kms_message, failure.status, hint=failure.hint)
         if isinstance(failure, KmsDeniedError):
             attested = not isinstance(request, kms.Encrypt)
             pcr0 = await nsm.image_measurement(self._route.module) if attested else None
@@ -209,13 +213,12 @@ class KmsSession:
         signed = sigv4.sign("POST", host, "/", headers, body, means.access, region, "kms", now)
         return await means.channel.post(signed, body)
 
-    def _corrects_clock(self, response: Response) -> bool:
+    def _corrects_clock(self, failure: KmsError, date: datetime | None) -> bool:
         """Whether KMS refused our time and told a believable one, which is then ours for this session."""
-        failure = decode_error(response.status, response.body)
         told = failure.kms_message.startswith(("Signature expired", "Signature not yet current"))
-        if not told or response.date is None:
+        if not told or date is None:
             return False
-        skew = response.date - datetime.now(UTC)
+        skew = date - datetime.now(UTC)
         if abs(skew) > self._route.max_skew:
             return False
         self._skew = skew
@@ -229,7 +232,7 @@ class KmsSession:
                 for number in range(self._route.attempts):
                     await asyncio.sleep(_pause(number))
                     try:
-                        return await attempt()
+                        return await _again_by_the_right_clock(attempt)
                     except (KmsError, DispatchError) as error:
                         if not error.retryable:
                             raise
@@ -239,6 +242,14 @@ class KmsSession:
                 f"{self._route.host} did not answer within {self._route.timeout:g} s"
             )
         raise last or DispatchError("no try was allowed")
+
+
+async def _again_by_the_right_clock(attempt: Callable[[], Awaitable[_Reply]]) -> _Reply:
+    """At once and only once: the whole try, with a document of its own."""
+    try:
+        return await attempt()
+    except ClockCorrectedError:
+        return await attempt()
 
 
 def _pause(number: int) -> float:

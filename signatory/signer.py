@@ -132,21 +132,19 @@ class Signer:
         `aggregate` is another public key to prove it over: only one that is listed for this key, as a free
         choice would let the client pass keys off as its own.
         """
-        policy = self._policy.current
-        _must(admitted(policy, story.address, story.client))
-        entry = story.entry = await self.key(story.address)
-        _check_provable(policy, story, entry, aggregate)
+        _must(admitted(self._policy.current, story.address, story.client))
+        story.entry = await self.key(story.address)
+        self._check_provable(story, aggregate)
         await self._ask_hook(story, None)
         story.stage = "vault"
         entry = story.entry = await self.key(story.address)
-        if self._policy.current is not policy:
-            _must(admitted(self._policy.current, story.address, story.client))
-            _check_provable(self._policy.current, story, entry, aggregate)
+        self._check_provable(story, aggregate)
         async with self._audited(story, "proof_of_possession"):
             proof = await _proof(entry, aggregate, story.call)
             over = None if aggregate is None else aggregate.data
             if not verify_possession(entry.key.public_key.data, proof, over):
                 raise await _not_verified(entry)
+            self._check_provable(story, aggregate)
         return Signature(story.pkh.type, proof)
 
     async def key(self, address: str) -> Entry:
@@ -177,6 +175,14 @@ class Signer:
         if self._keyring.get(story.address) is None:
             raise NotFoundError(NOT_FOUND)
         return policy
+
+    def _check_provable(self, story: Story, aggregate: PublicKey | None) -> None:
+        """The same for a proof."""
+        policy = self._policy.current
+        _must(admitted(policy, story.address, story.client))
+        if (entry := self._keyring.get(story.address)) is None:
+            raise NotFoundError(NOT_FOUND)
+        _check_provable(policy, story, entry, aggregate)
 
     async def _check_limits(self, story: Story, request: SignRequest) -> None:
         """What needs the past: how far above the mark, and how many requests in which time."""

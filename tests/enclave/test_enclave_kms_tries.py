@@ -104,6 +104,20 @@ async def test_a_wrong_clock_is_set_by_kms_and_the_request_sent_again(
     assert all(abs(date - theirs) < timedelta(minutes=5) for date in [*dates[1:], ours])
 
 
+async def test_a_try_by_the_corrected_clock_has_a_document_of_its_own(
+    tmp_path: Path, context: ssl.SSLContext
+) -> None:
+    module = Module()
+    early = refused("InvalidSignatureException", "Signature expired: earlier", _date(timedelta(minutes=9)))
+    answer = to_recipient(b"\x01" * 32, wrapped=b"w")
+    async with (
+        tls_server(tmp_path, early, answer) as address,
+        session(address, context, module, attempts=1) as kms,
+    ):
+        await kms.generate_data_key({"key_id": "tz1"})
+    assert sum(isinstance(request, facts.Attestation) for request in module.asked) == 2
+
+
 def _date(ahead: timedelta) -> str:
     return f"Date: {format_datetime(datetime.now(UTC) + ahead, usegmt=True)}"
 

@@ -19,7 +19,6 @@ LIMIT = 0.05
 def test_no_change_to_a_document_verifies(original: Original) -> None:
     outcome = try_all([original], 10_000 // len(ORIGINALS), seed=1)
     assert outcome.tried > 1000
-    assert outcome.slowest < LIMIT
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from signatory.errors import (
 from signatory.vault import Call, Resettable
 from vaults.nitro import keeper, link
 from vaults.nitro.driver import NitroVault
+from vaults.nitro.loading import Roll
 
 DENIED = ("AccessDeniedException: not authorized to perform: kms:Decrypt", "PCR0 of this enclave is 00ff")
 
@@ -38,6 +39,26 @@ async def test_the_vault_survives_the_enclave_s_death_and_its_keys_sign_again(
     await fake.start()
     assert all(await asyncio.gather(*waiting))
     assert vault.readiness().ready
+
+
+async def test_a_defect_while_healing_does_not_end_the_healing(
+    fake: FakeEnclave, short_folder: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault: Any = await opened(nitro_rig(short_folder))
+    key = await vault.generate(KeyType.ED25519, Purpose.TEZOS, CALL)
+    read, broken = Roll.read, [2]
+
+    async def breaks(roll: Roll, session: Any) -> None:
+        if broken[0]:
+            broken[0] -= 1
+            raise RuntimeError("a defect")
+        await read(roll, session)
+
+    monkeypatch.setattr(Roll, "read", breaks)
+    await fake.stop()
+    await fake.start()
+    await until(lambda: not broken[0])
+    assert await signs(vault, key)
 
 
 async def test_a_running_vault_that_is_denied_after_a_restart_says_so_and_heals(

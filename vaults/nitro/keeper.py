@@ -92,8 +92,12 @@ class Keeper:
         delay = 0.0
         while True:
             began = now()
-            while fresh := await self._attend(session):
-                session = fresh
+            try:
+                while fresh := await self._attend(session):
+                    session = fresh
+            except Exception as error:  # noqa: BLE001 - a defect of ours must not end the healing
+                logger.error("The enclave's keeper failed by %s", type(error).__name__)  # noqa: TRY400
+                session.client.blame("it could not be looked after")
             level = logging.WARNING if session.client.at_fault else logging.INFO
             logger.log(level, "The enclave's connection ended, connecting again: %s", session.client.reason)
             # An enclave that takes connections and drops or garbles them must not be dialled in a tight loop.
@@ -111,8 +115,11 @@ class Keeper:
         now = asyncio.get_running_loop().time
         pause, renewal = KEYS_FIRST, now() + RENEWAL
         while not session.is_over:
+            held = len(session.handles)
             with contextlib.suppress(SignatoryError):  # the session is over then
                 await self._roll.load_missing(session, Work(again=pause > KEYS_FIRST))
+            if len(session.handles) > held:
+                pause = KEYS_FIRST
             if session.speech.is_extended and (session.expired or now() >= renewal):
                 renewal = now() + RENEWAL
                 if await self._renew(session):
@@ -170,8 +177,8 @@ class Keeper:
                 await asyncio.sleep(_spread(delay))
             try:
                 return await self._establish()
-            except SignatoryError as error:
-                reason = sentence(error)
+            except Exception as error:  # noqa: BLE001 - a defect of ours must not end the healing either
+                reason = sentence(error) if isinstance(error, SignatoryError) else type(error).__name__
                 if reason != self._reason:
                     logger.error("The enclave cannot be used, trying again: %s", reason)  # noqa: TRY400 - a reason, no traceback
                 self._reason = reason
