@@ -124,7 +124,8 @@ class Calls:
     def _unwrap(self, call: ext.ImportSealed) -> KeyPair:
         if call.purpose is Purpose.CHECKPOINT:
             raise DeniedError("a checkpoint key is made in the enclave and never imported")
-        info = hpke_info(ext.ImportSealed, self._transcript, terms_of(call))
+        terms = terms_of(call, self._require_kms().key.key_id)
+        info = hpke_info(ext.ImportSealed, self._transcript, terms)
         plaintext = self._open(call.sealed, info)
         try:
             key_type, secret = decode_secret(plaintext)

@@ -31,6 +31,7 @@ from vaults.nitro.driver import NitroVault
 from vaults.nitro.storage.file import REFERENCE_NAME, FileStore
 from vaults.nitro.storage.record import SealedKey
 
+MANY = 10_000
 KMS_DELAY = 0.005
 """Seconds that the emulated KMS waits before each answer."""
 

@@ -17,6 +17,11 @@ _STORES = """\
 |---|---:|---:|---:|---:|---:|---:|---:|"""
 
 
+_MANY = """\
+| keys (kms-envelope-v1, KMS 5 ms away) | seconds until all sign | calls to KMS | enclave, MB more |
+|---:|---:|---:|---:|"""
+
+
 def markdown(report: Report) -> str:
     """The whole report as Markdown tables."""
     lines = [
@@ -34,6 +39,11 @@ def markdown(report: Report) -> str:
     lines += ["", "| at the vault seam | sign per second | verify per second |", "|---|---:|---:|"]
     lines += [f"| {name} | {two['sign']:,.0f} | {two['verify']:,.0f} |" for name, two in report.seam.items()]
     lines += _marks(report)
+    lines += ["", _MANY]
+    lines += [
+        f"| {one.keys:,} | {one.seconds:.1f} | {one.kms_calls} | {one.enclave_megabytes:.1f} |"
+        for one in report.many
+    ]
     lines += ["", "| fact | value |", "|---|---:|"]
     lines += [f"| {name.replace('_', ' ')} | {value:.2f} |" for name, value in report.facts.items()]
     return "\n".join(lines) + "\n"

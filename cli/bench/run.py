@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cli.bench import marks, servers
+from cli.bench import documents, keystore, marks, servers
 from cli.bench.load import Measured, measure, sign_request
 from cli.bench.marks import Marks
 from signatory.crypto.curves import KeyType
@@ -51,6 +51,8 @@ class Report:
     rows: list[Row] = field(default_factory=list)
     seam: dict[str, dict[str, float]] = field(default_factory=dict)
     marks: Marks = field(default_factory=Marks)
+    many: list[keystore.ManyKeys] = field(default_factory=list)
+    """Starts of a vault with many keys."""
     facts: dict[str, float] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -129,6 +131,11 @@ async def bench(
         with tempfile.TemporaryDirectory(prefix="signatory-bench-", dir=place) as name:
             report.marks.stores.append(marks.AtStore("memory" if place == marks.MEMORY else "disk"))
             await marks.at_the_store(Path(name), seconds, report.marks.stores[-1])
+    for number in range(1, rounds + 1):
+        with tempfile.TemporaryDirectory(prefix="signatory-bench-") as name:
+            progress(f"a start with {keystore.MANY} keys, {number} of {rounds}")
+            report.many.append(await keystore.many_keys(Path(name), keystore.MANY))
+    report.facts["verify_one_document_milliseconds"] = 1000 * documents.verifying(seconds / 4)
     report.marks.judged = marks.judging(MESSAGE, seconds / 4)
     progress("the vault seam")
     report.seam = {key.value: _seam(pair, seconds / 4) for key, pair in keys.items()}

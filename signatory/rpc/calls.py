@@ -88,9 +88,14 @@ def _write_sealing(call: ext.GenerateAttested | ext.ImportSealed) -> dict[str, A
     }
 
 
-def terms_of(call: ext.ImportSealed) -> bytes:
-    """SHA-256 over what the call says beside the sealed key, as a CBOR map in the order of the call."""
-    return hashlib.sha256(strict.encode(_write_sealing(call))).digest()
+def terms_of(call: ext.ImportSealed, kms_key: str) -> bytes:
+    """SHA-256 over what the call says beside the sealed key, as a CBOR map in the order of the call.
+
+    And over the id of the KMS key, or its ARN's: anybody can bring credentials to a connection, and with them
+    another one.
+    """
+    terms = {**_write_sealing(call), "kms_key": kms_key.rpartition("/")[2]}
+    return hashlib.sha256(strict.encode(terms)).digest()
 
 
 def _read_sealing(found: Mapping[str, Any]) -> tuple[Purpose, Scheme, str | None, bytes | None]:

@@ -15,7 +15,7 @@ import cbor2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from emulators import ACCESS, KEY_ARN, REGION
+from emulators import ACCESS, KEY_ARN, KEY_ID, REGION
 from enclave_cloud import Cloud, Enclave, Line
 
 CREDENTIALS = {
@@ -117,6 +117,7 @@ class Host:
         info = b"signatory-vault/hpke/v1\0" + use.encode() + b"\0" + (transcript or self.transcript)
         if use == "ImportSealed":
             said = {name: terms[name] for name in ("purpose", "scheme", "user_id", "nonce")}
+            said["kms_key"] = terms.get("kms_key", KEY_ID)
             info += hashlib.sha256(cbor2.dumps(said)).digest()
         return hpke_seal(self.welcome["session_key"], plaintext, info)
 

@@ -79,3 +79,29 @@ def test_an_outer_map_may_be_indefinite_where_asked_for() -> None:
 def test_an_outer_map_is_whole_with_every_key_once_and_definite_inside(data: str) -> None:
     with pytest.raises(MalformedError):
         strict.decode_map(bytes.fromhex(data))
+
+
+@pytest.mark.parametrize("count", [1024, 1025, 1_000_000])
+@pytest.mark.parametrize("item", [b"\xa0", b"\x80", b"\x00", b"\x40", b"\x60", b"\x18\xff", b"\xf6"])
+def test_more_items_than_anything_has_are_refused_before_they_are_made(
+    item: bytes, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+    decoder = cbor2.CBORDecoder
+    monkeypatch.setattr(
+        strict.cbor2, "CBORDecoder", lambda *args, **options: made.append(1) or decoder(*args, **options)
+    )
+    data = b"\x9a" + (count - 1).to_bytes(4, "big") + item * (count - 1)
+    if count > 1024:
+        with pytest.raises(MalformedError, match=r"^CBOR: more than 1024 items$"):
+            strict.decode(data)
+        with pytest.raises(MalformedError, match=r"^CBOR: more than 1024 items$"):
+            strict.decode_map(b"\xbf\x61a" + data + b"\xff")
+        assert not made
+    else:
+        assert len(strict.decode(data)) == count - 1
+
+
+@given(value=st.binary(min_size=1025, max_size=70_000) | st.text(min_size=1025, max_size=9000))
+def test_a_long_string_is_one_item_whatever_is_in_it(value: object) -> None:
+    assert strict.decode(cbor2.dumps([value, value])) == [value, value]

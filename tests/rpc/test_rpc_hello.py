@@ -206,8 +206,10 @@ def test_what_is_sealed_is_bound_to_its_connection_and_its_call() -> None:
     assert hello.hpke_info(ext.RenewCredentials, digest) == tag + b"RenewCredentials\0" + digest
     call = ext.ImportSealed(b"", Purpose.RAW, Scheme.KMS_ENVELOPE, "alice", bytes(16))
     said = {"purpose": "raw", "scheme": "kms-envelope-v1", "user_id": "alice", "nonce": bytes(16)}
+    said["kms_key"] = "1234-abcd"
     terms = hashlib.sha256(cbor2.dumps(said)).digest()
-    assert calls.terms_of(call) == terms
+    assert calls.terms_of(call, "1234-abcd") == terms
+    assert calls.terms_of(call, "arn:aws:kms:us-west-2:111122223333:key/1234-abcd") == terms
     assert hello.hpke_info(ext.ImportSealed, digest, terms) == tag + b"ImportSealed\0" + digest + terms
 
 

@@ -86,7 +86,7 @@ class ExtendedSpeech:
         key, nonce = wish.key, os.urandom(NONCE)
         call = ext.ImportSealed(b"", key.purpose, wish.scheme, key.user_id, nonce)
         secret = encode_secret(pair.type, pair.secret)
-        sealed = self.client.seal(ext.ImportSealed, secret, terms_of(call))
+        sealed = self.client.seal(ext.ImportSealed, secret, terms_of(call, self._dial.kms_key))
         call = replace(call, sealed=sealed)
         born = await self.client.call(call, ext.Born, within, key_type=pair.type)
         return await self._checked(born, Asked(wish, nonce, self._dial.kms_key, pair.public))
