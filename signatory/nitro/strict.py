@@ -19,6 +19,10 @@ _MAX_ITEMS = 1024
 """A document has some 80 with its 32 registers, a call or a reply some 30."""
 
 
+_KEYS = frozenset({str, int})
+_PLAIN = frozenset({type(None), bool, int, str, bytes})
+
+
 class _NoTags(dict[int, Callable[..., Any]]):
     """For every tag number a decoder that refuses: cbor2 would read dates, bignums and shared references."""
 
@@ -68,6 +72,8 @@ def name_of(value: Any) -> str:
 
 def _check_count(data: bytes) -> None:
     """Skip from head to head, as far as there are any; whether they fit together is the decoder's to say."""
+    if len(data) <= _MAX_ITEMS:
+        return  # every head has a byte of its own
     at = count = 0
     while at < len(data):
         count += 1
@@ -114,17 +120,22 @@ def _next(stream: io.BytesIO) -> Any:
 
 
 def _checked(value: Any) -> Any:
-    match value:
-        case None | bool() | int() | str() | bytes():
-            return value
-        case list():
-            return [_checked(item) for item in value]
-        case dict():
-            return {_checked_key(key): _checked(item) for key, item in value.items()}
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is list:
+        return [_checked(item) for item in value]
+    if kind is dict:
+        for key, item in value.items():
+            _checked_key(key)
+            if type(item) not in _PLAIN:
+                value[key] = _checked(item)
+        return value
     raise MalformedError("CBOR: floats, undefined and simple values are not expected here")
 
 
 def _checked_key(key: Any) -> str | int:
-    if isinstance(key, str) or (isinstance(key, int) and not isinstance(key, bool)):
-        return key
+    if type(key) in _KEYS:
+        found: str | int = key
+        return found
     raise MalformedError("CBOR: the keys of a map must be texts or integers")
