@@ -109,6 +109,11 @@ class Connection(RequestHandler):
         self.unread = 0
         self.busy = True
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether its listener stops: no request is begun any more, also none that has just come."""
+        return self._server.stopping
+
     def hold(self, count: int) -> bool:
         """Count so many more bytes of the body, until the request is answered; False when there is no room.
 
@@ -145,6 +150,14 @@ class Connection(RequestHandler):
         if self.transport is not None and not self.transport.is_closing():
             self.transport.write(refusal(status, text))
         self.force_close()
+
+    def leave(self) -> None:
+        """Close, after the answer to a request that is here already."""
+        has_come = self.reading_since is not None and not self.reading_body and not self._waits_for_headers()
+        if self.busy or has_come:
+            self.close()
+        else:
+            self.force_close()
 
     def give_way(self) -> None:
         """End at once. With TLS a close alone would wait for the client to close too."""
@@ -240,10 +253,7 @@ class LimitedServer(web.Server):
         for handshake in tuple(self.opening):
             handshake.give_way()
         for one in self._own():
-            if one.busy:
-                one.close()  # after the answer
-            else:
-                one.force_close()
+            one.leave()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 while any(one.busy for one in self._own()):

@@ -11,7 +11,7 @@ import time
 
 from signatory.crypto.curves import KeyType, SigningVersion
 from signatory.crypto.keypair import check_public
-from signatory.errors import DeniedError, MalformedError, NotFoundError, SignatoryError
+from signatory.errors import DeniedError, MalformedError, NotFoundError, SignatoryError, UnavailableError
 from signatory.keyring import NOT_FOUND
 from signatory.limits import Limits
 from signatory.observe import log
@@ -78,7 +78,7 @@ class Signing:
             raise MalformedError("dry_run is known for POST /keys only")
         pkh = parse_address(visit.argument)
         aggregate = _aggregate(visit.target)
-        connection_of(visit.request).request_is_whole()
+        _begin(visit)
         client = self._identified(pkh, b"", visit)
         proved = b"" if aggregate is None else aggregate.data
         story = Story(pkh, visit.argument, proved, SigningVersion.LATEST, client, self._call())
@@ -137,7 +137,7 @@ class Signing:
     async def _asked(self, visit: Visit, pkh: PublicKeyHash) -> tuple[bytes, Client]:
         """The bytes to sign, and who asks."""
         body = await requests.read_body(visit.request, self._limits)
-        connection_of(visit.request).request_is_whole()
+        _begin(visit)
         message = decode_hex_string(body)
         del body  # it may be long, and so may be the wait for the vault
         return message, self._identified(pkh, message, visit)
@@ -153,6 +153,14 @@ class Signing:
 
     def _call(self) -> Call:
         return Call(log.request_id.get(), self._limits.request)
+
+
+def _begin(visit: Visit) -> None:
+    """Raise UnavailableError where the answer could not leave any more, and a mark would be for nothing."""
+    connection = connection_of(visit.request)
+    connection.request_is_whole()
+    if connection.is_stopping:
+        raise UnavailableError("the daemon is stopping")
 
 
 def late(limits: Limits) -> Answer:

@@ -251,37 +251,3 @@ async def test_a_client_that_hangs_up_gets_nothing_and_the_next_one_its_own_answ
     assert reply.value["signature"].startswith("spsig")
     assert vault.cancelled == 0
     assert len(vault.signed) == 2
-
-
-async def test_a_stopping_daemon_finishes_what_was_begun_and_takes_nothing_new() -> None:
-    vault = ScriptedVault(*PAIRS.values())
-    vault.gate.clear()
-    async with serving(vault) as running:
-        idle = await running.client()
-        await idle.ask("GET", "/authorized_keys")
-        working = asyncio.create_task(running.sign(TZ1, attestation(1)))
-        await vault.begun.wait()
-        place = running.daemon.addresses[0]
-        stopping = asyncio.create_task(running.daemon.stop())
-        assert await idle.closed() == b""
-        health = await running.ask("GET", "/healthz", utility=True)
-        with pytest.raises(ConnectionRefusedError):
-            await asyncio.open_connection(place.host, place.port)
-        vault.gate.set()
-        assert (await working).status == 200
-        await stopping
-    assert (health.status, health.body) == (503, b'{"ready":false}\n')
-    assert vault.closed == 1
-
-
-async def test_a_request_that_outlives_the_drain_is_cut() -> None:
-    vault = ScriptedVault(*PAIRS.values())
-    vault.gate.clear()
-    async with serving(vault, limits=Limits(drain=0.05)) as running:
-        client = await running.client()
-        await client.send(post(TZ1, len(BODY)) + BODY)
-        await vault.begun.wait()
-        await running.daemon.stop()
-        assert await client.closed() == b""
-    assert vault.signed == []
-    assert vault.cancelled == 1

@@ -213,6 +213,7 @@ async def test_checkpoints_are_signed_by_a_key_that_is_made_once_and_that_nobody
 
     key = VaultKey(public, Purpose.CHECKPOINT)
     assert await vault.checkpoint_key(CALL) == key
+    assert vault.withheld(key.id) is None
     with pytest.raises(UnavailableError, match="signs checkpoints and nothing else"):
         await signs(vault, key)
     with pytest.raises(MalformedError, match="signs nothing for anybody"):

@@ -45,6 +45,21 @@ async def test_a_retired_connection_answers_what_is_under_way_and_takes_nothing_
     await client.finish("done")
 
 
+async def test_a_call_on_a_connection_that_is_closing_was_not_sent(enclave: ScriptedEnclave) -> None:
+    enclave.serve = hold
+    client = await connected(enclave)
+    under_way = asyncio.create_task(sign(client, b"\x03"))
+    await enclave.until(lambda: len(enclave.asked) == 1)
+    transport = client._line._transport
+    assert transport is not None
+    transport.abort()
+    with pytest.raises(NotSentError):
+        await sign(client, b"\x03later")
+    with pytest.raises(UnavailableError):
+        await under_way
+    await client.finish("done")
+
+
 async def test_an_idle_connection_and_one_whose_callers_left_retire_at_once(enclave: ScriptedEnclave) -> None:
     enclave.serve = hold
     idle, left = await connected(enclave), await connected(enclave)

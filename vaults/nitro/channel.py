@@ -122,7 +122,8 @@ class ExtendedClient:
             raise
 
     async def _check_usable(self) -> None:
-        if not self._asked and self._line.has_unread and not self.closed.is_set():
+        ends = self._line.is_closing or (not self._asked and self._line.has_unread)
+        if ends and not self.closed.is_set():
             # The end, or bytes that nobody asked for: reading it closes the connection and tells which.
             await self.closed.wait()
         if self._leaving:

@@ -71,7 +71,7 @@ class EnclaveClient:
             raise UnavailableError(text, hint=RETRY) from error
 
     async def _check_silence(self) -> None:
-        if self._line.has_unread and not self.closed.is_set():
+        if (self._line.is_closing or self._line.has_unread) and not self.closed.is_set():
             # The end, or bytes that nobody asked for: reading it closes the connection and tells which.
             await self.closed.wait()
         if self.closed.is_set():

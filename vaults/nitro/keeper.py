@@ -19,7 +19,7 @@ from vaults.nitro.session import Session
 
 logger = logging.getLogger(__name__)
 
-FIRST, LAST = 0.1, 15.0
+FIRST, LAST = 0.1, 3.0
 """Seconds before the second attempt, and the most between two."""
 KEYS_FIRST, KEYS_LAST = 1.0, 60.0
 """The same for keys that the enclave refuses: each attempt is a call to KMS."""

@@ -40,6 +40,11 @@ class Line(asyncio.Protocol):
         """Whether something, if only the end, waits in the kernel; the event loop is about to read it."""
         return bool(self._poll.poll(0))
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing that is sent now would go out; that it has ended is told shortly."""
+        return self._transport is not None and self._transport.is_closing()
+
     def send(self, frame: bytes) -> None:
         if self._transport is not None:
             self._transport.write(frame)

@@ -105,8 +105,8 @@ class Roll:
         return [key for key in found if key.purpose is not Purpose.CHECKPOINT]
 
     def withheld(self, identifier: str, session: Session | None) -> str | None:
-        """Why a stored key does not sign now; None for one that is not stored."""
-        if identifier not in self.wanted:
+        """Why a stored key does not sign now; None for one that is not stored or serves nobody."""
+        if identifier not in self.wanted or self.wanted[identifier].purpose is Purpose.CHECKPOINT:
             return None
         refusal = session.refused.get(identifier) if session is not None else None
         return sentence(refusal) if refusal is not None else "it is not loaded yet"
