@@ -7,12 +7,13 @@ from datetime import datetime
 import click
 
 from cli import commands_attest_files as files
+from cli import commands_attest_hints as hints
 from cli import commands_attest_options as options
 from cli import commands_attest_shown as shown
 from cli.commands_attest_verify import verify
 from cli.options import HELP, global_options
 from signatory.nitro import attestation
-from signatory.nitro.attestation import Document, ExpiredError
+from signatory.nitro.attestation import AttestationError, Document, ExpiredError
 from signatory.nitro.manifest import Image, pinned_root
 
 NOT_VERIFIED = "NOT VERIFIED: this is what the document says, not what is true"
@@ -77,9 +78,10 @@ def check(  # noqa: PLR0913 - one option each
     files.check_pipes(file, manifest, root)
     releases = None if manifest is None else files.releases(manifest)
     pinned = pinned_root(releases, None if root is None else files.root(root))
+    data = files.binary(file, "the attestation document")
     try:
         document = attestation.verify(
-            files.binary(file, "the attestation document"),
+            data,
             root_sha256=pinned,
             at=at,
             pcrs=pcrs or None,
@@ -89,6 +91,9 @@ def check(  # noqa: PLR0913 - one option each
         )
     except ExpiredError as error:
         error.hint = "--time document judges a stored document at the time it was made"
+        raise
+    except AttestationError as error:
+        error.hint = hints.other_root(error, data, pinned)
         raise
     image = None if releases is None else releases.match(document)
     click.echo("\n".join(_report(document, pinned, at or document.time, image)))

@@ -1,4 +1,7 @@
-"""The files of the `attest` commands: documents raw or in base64, roots, manifests, and `-` for a pipe."""
+"""The files of the `attest` commands: documents raw or in base64, roots, manifests, and `-` for a pipe.
+
+For a document, a statement or metadata the whole answer of `GET /keys/PKH/attestation` will do.
+"""
 
 import base64
 import binascii
@@ -11,9 +14,14 @@ import click
 from cli import asking
 from signatory.errors import MalformedError
 from signatory.nitro import certchain, manifest, texts
+from signatory.nitro.birth_metadata import statement_of
 from signatory.nitro.manifest import Manifest
+from signatory.tezos.keys import PublicKey
 
 PIPE = "-"
+ATTESTATION, STATEMENT, METADATA, HASH = "attestation", "statement", "metadata", "public_key_hash"
+ANSWER = {ATTESTATION, STATEMENT, METADATA, HASH}
+"""The fields of the answer, and no others."""
 
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{64}")
 _OTHER_ALPHABET = bytes.maketrans(b"-_", b"+/")
@@ -30,8 +38,10 @@ def read(name: str, what: str) -> bytes:
     return asking.read_pipe() if name == PIPE else asking.read_file(Path(name), what)
 
 
-def binary(name: str, what: str) -> bytes:
+def binary(name: str, what: str, part: str = ATTESTATION) -> bytes:
     """What a file holds, raw or in base64 of either alphabet, with or without newlines and padding.
+
+    A file that begins with a brace is the whole answer, of which `part` is taken.
 
     CBOR of an attestation document or a statement always has bytes that are no ASCII, so a file without any
     is text. Raises ConfigError and MalformedError.
@@ -39,6 +49,8 @@ def binary(name: str, what: str) -> bytes:
     data = read(name, what)
     if not data.strip():
         raise MalformedError(f"{what}: the file is empty")
+    if data.lstrip().startswith(b"{"):
+        return _part(data, what, part)
     if not data.isascii():
         return data
     text = b"".join(data.split()).translate(_OTHER_ALPHABET).rstrip(b"=")
@@ -68,8 +80,28 @@ def releases(name: str) -> Manifest:
 
 
 def metadata(name: str) -> dict[str, Any]:
-    """The metadata of a key. Raises ConfigError and MalformedError."""
+    """The metadata of a key, alone or in the whole answer. Raises ConfigError and MalformedError."""
+    found = _json(read(name, "the metadata"), "metadata")
+    if found.keys() != ANSWER:
+        return found
+    told = found[METADATA]
+    if not isinstance(told, dict):
+        raise MalformedError("metadata: a JSON object was expected")
+    said = statement_of(told)
+    if found[HASH] != PublicKey(said.key_type, said.public).id:
+        raise MalformedError(f"{HASH}: is not that of the key in the metadata")
+    return told
+
+
+def _part(data: bytes, what: str, part: str) -> bytes:
+    found = _json(data, what)
+    if found.keys() != ANSWER:
+        raise MalformedError(f"{what}: this JSON is not the answer of GET /keys/PKH/attestation")
+    return texts.base64_of(found[part], f"{what}: {part}")
+
+
+def _json(data: bytes, what: str) -> dict[str, Any]:
     try:
-        return texts.json_object(read(name, "the metadata"))
+        return texts.json_object(data)
     except MalformedError as error:
-        raise MalformedError(f"metadata: {error.message}") from None
+        raise MalformedError(f"{what}: {error.message}") from None

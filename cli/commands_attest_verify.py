@@ -7,12 +7,14 @@ from typing import Any
 import click
 
 from cli import commands_attest_files as files
+from cli import commands_attest_hints as hints
 from cli import commands_attest_options as options
 from cli.options import HELP, global_options
 from signatory.nitro import birth_verify
+from signatory.nitro.attestation import AttestationError
 from signatory.nitro.birth_metadata import COMMITTED, metadata_of
 from signatory.nitro.birth_verify import Birth
-from signatory.nitro.manifest import Image
+from signatory.nitro.manifest import Image, pinned_root
 from signatory.tezos.keys import PublicKey
 
 _INSTANCE = 4
@@ -20,12 +22,10 @@ _INSTANCE = 4
 
 
 @click.command(context_settings=HELP)
-@click.option(
-    "--birth-attestation", metavar="FILE", required=True, help="The attestation document, raw or base64."
-)
+@click.option("--birth-attestation", metavar="FILE", required=True, help="The attestation document.")
 @click.option("--manifest", metavar="FILE", required=True, help="Release manifest.")
-@click.option("--metadata", metavar="FILE", required=True, help="What is stored of the key, JSON.")
-@click.option("--statement", metavar="FILE", help="The birth statement, raw or base64; must be the same.")
+@click.option("--metadata", metavar="FILE", required=True, help="What is stored of the key.")
+@click.option("--statement", metavar="FILE", help="The birth statement; must be the same.")
 @click.option(
     "--root", metavar="PEM", help="The root: a file, PEM or DER, or its SHA-256. AWS's unless told."
 )
@@ -39,17 +39,24 @@ def verify(
     root: str | None,
     nonce: bytes | None,
 ) -> None:
-    """Prove a birth certificate, offline, at the time it was made; print what is proved as JSON."""
+    """Prove a birth certificate, offline, at the time it was made; print what is proved as JSON.
+
+    Attestation and statement are files raw or in base64, metadata are JSON. Each may be the whole answer of
+    GET /keys/PKH/attestation too.
+    """
     files.check_pipes(birth_attestation, manifest, metadata, statement, root)
     told = files.metadata(metadata)
-    found = birth_verify.verify(
-        files.binary(birth_attestation, "the birth attestation"),
-        told,
-        files.releases(manifest),
-        statement=None if statement is None else files.binary(statement, "the statement"),
-        root_sha256=None if root is None else files.root(root),
-        nonce=nonce,
-    )
+    document = files.binary(birth_attestation, "the birth attestation")
+    releases = files.releases(manifest)
+    said = None if statement is None else files.binary(statement, "the statement", files.STATEMENT)
+    pinned = pinned_root(releases, None if root is None else files.root(root))
+    try:
+        found = birth_verify.verify(document, told, releases, statement=said, root_sha256=pinned, nonce=nonce)
+    except AttestationError as error:
+        error.hint = hints.other_root(error, document, pinned)
+        if error.field == "user_data" and said is None:
+            error.hint = "give --statement to see which field of the metadata is another one"
+        raise
     click.echo(json.dumps(_report(found, told), indent=2))
     if not found.born_inside:
         click.echo("imported: whoever brought this key may still have it", err=True)

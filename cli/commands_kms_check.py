@@ -165,7 +165,11 @@ def _registration(name: str | None) -> Registration:
     with Terminal() as terminal:
         known = prepare.registrations(found, settings(), terminal)
     if name is not None:
-        return prepare.named(known, name)
+        for each in known:
+            if each.name == name:
+                return each
+        names = ", ".join(each.name for each in known) or "none"
+        raise ConfigError(f"vault {name} is not found", hint=f"configured: {names}")
     nitro = [each for each in known if isinstance(each.config, NitroConfig)]
     if len(nitro) != 1:
         raise ConfigError(f"the configuration has {len(nitro)} nitro vaults", hint="name one by --vault NAME")

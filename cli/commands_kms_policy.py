@@ -97,6 +97,13 @@ def build(  # noqa: PLR0913 - one option each
         context_keys=context_keys or ("key_id",),
         kms_encrypt_v0=kms_encrypt_v0,
     )
+    owner = enclave_role.split(":")[4]
+    if owner != account:
+        click.echo(
+            f"warning: the role is of account {owner}, the key of {account}: an IAM policy in {owner} must "
+            "allow the calls too",
+            err=True,
+        )
     text = json.dumps(policy, indent=2) + "\n"
     if output is None:
         click.echo(text, nl=False)
@@ -173,7 +180,9 @@ def _policy(path: Path) -> Mapping[str, Any]:
 
 def _images(manifest_file: Path | None, pcrs: Sequence[str]) -> _Images:
     """Those of the manifest that are good now, or those given. Raises ConfigError, MalformedError."""
-    if (manifest_file is None) == (not pcrs):
+    if manifest_file is None and not pcrs:
+        raise click.UsageError("name the images by --manifest or by --pcr: one of them is needed")
+    if manifest_file is not None and pcrs:
         raise click.UsageError("name the images by --manifest or by --pcr, not both")
     if manifest_file is not None:
         loaded = manifest.load(asking.read_file(manifest_file, "the release manifest"))

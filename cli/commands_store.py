@@ -1,6 +1,7 @@
 """`keys copy`: sealed keys between stores, by whoever may read the one and write the other."""
 
 import asyncio
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,16 @@ from signatory.net.aws import AwsCredentials
 from signatory.observe import log
 from vaults.nitro.config import NitroConfig, StorageConfig
 from vaults.nitro.storage import copying
+from vaults.nitro.storage.file import BIRTHS_NAME, REFERENCE_NAME, SEALED_NAME
 from vaults.nitro.storage.store import Store
 from vaults.nitro.storage.table import open_store
 
 FILE, TABLES = "file:", "dynamodb:"
 _FORMS = "a nitro vault of the configuration, file:PATH, or dynamodb:REGION[/TABLE/SEALED_TABLE]"
+
+
+_BESIDE = re.compile(rf"({Path(SEALED_NAME).stem}|{Path(BIRTHS_NAME).stem})(\.[1-9][0-9]*)?\.json", re.ASCII)
+"""Files of a store that do not name it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,8 @@ def copy_keys(source: str, target: str, dry_run: bool) -> int:
     """Copy sealed keys and births as they are. What is there already is never overwritten."""
     machine.check()
     log.configure(settings().level(), as_json=settings().json_log)
-    vaults = _vaults() if not (_is_written(source) and _is_written(target)) else {}
+    names = [text for text in (source, target) if not _is_written(text)]
+    vaults = _vaults(names[0]) if names else {}
     return asyncio.run(_copy(_place(source, vaults), _place(target, vaults), dry_run=dry_run))
 
 
@@ -121,8 +128,16 @@ def _is_written(text: str) -> bool:
     return text.startswith((FILE, TABLES))
 
 
-def _vaults() -> dict[str, Place | None]:
-    """The stores of the configured vaults by their names; None for a vault that has none."""
+def _vaults(asked: str) -> dict[str, Place | None]:
+    """The stores of the configured vaults by their names; None for a vault that has none.
+
+    Raises ConfigError, also where there is no configuration that could have a vault `asked`.
+    """
+    file = settings().config
+    if file and not Path(file).exists():
+        raise ConfigError(
+            f"{asked} names no store", hint=f"use {_FORMS}; for a vault give -c FILE: there is no {file}"
+        )
     found = prepare.load(settings())
     prepare.warn(found)
     with Terminal() as terminal:
@@ -144,7 +159,14 @@ def _vaults() -> dict[str, Place | None]:
 def _place(text: str, vaults: dict[str, Place | None]) -> Place:
     """Raises ConfigError for what is none of the forms."""
     if text.startswith(FILE):
-        return Place(text, _storage(text, {"config": text.removeprefix(FILE)}))
+        path = text.removeprefix(FILE)
+        if _BESIDE.fullmatch(Path(path).name):
+            raise ConfigError(
+                f"{text} is one file of a store",
+                hint=f"name the store by {FILE}{Path(path).with_name(REFERENCE_NAME)}, even where that file "
+                "is not there",
+            )
+        return Place(text, _storage(text, {"config": path}))
     if text.startswith(TABLES):
         region, *tables = text.removeprefix(TABLES).split("/")
         if len(tables) not in {0, 2}:

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import http.client
 import os
-import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping
@@ -25,6 +24,7 @@ from cli.local.measure import tree_of_program
 from cli.local.processes import START_TIMEOUT, Children
 from cli.local.stack_keys import ensure_keys
 from cli.local.stack_report import Result, table
+from cli.local.stack_signals import told_to_stop
 from cli.program import failed
 from signatory.config.section import LOOPBACK, HostPort
 from signatory.errors import ConfigError, DeniedError, SignatoryError, UnavailableError
@@ -61,7 +61,7 @@ async def run(plan: Plan) -> None:
     layout = Layout.prepare(plan.base_dir)
     with _alone(layout):
         children = Children(layout.logs)
-        told = _told_to_stop(children.hurry)
+        told = told_to_stop(children.hurry)
         life = asyncio.create_task(_live(plan, layout, children))
         stopped = asyncio.create_task(told.wait())
         try:
@@ -71,8 +71,10 @@ async def run(plan: Plan) -> None:
         finally:
             stopped.cancel()
             await _cancelled(life)
-            for name in await children.stop():
-                print(f"the process `{name}` did not stop and was killed", file=sys.stderr)
+            killed = await children.stop()
+            why = "the second signal came" if children.hurry.is_set() else "it did not stop"
+            for name in killed:
+                print(f"the process `{name}` was killed: {why}", file=sys.stderr)
             layout.remove_sockets()
 
 
@@ -148,18 +150,6 @@ def _is_healthy(address: str) -> bool:
         connection.request("GET", "/healthz")
         return connection.getresponse().status == http.HTTPStatus.OK
     return False
-
-
-def _told_to_stop(hurry: asyncio.Event) -> asyncio.Event:
-    """Set by the first SIGINT or SIGTERM; the next one sets `hurry`."""
-    told, loop = asyncio.Event(), asyncio.get_running_loop()
-
-    def on_signal() -> None:
-        (hurry if told.is_set() else told).set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal)
-    return told
 
 
 async def _cancelled(task: "asyncio.Task[None]") -> None:

@@ -1,12 +1,16 @@
 """What the stack tells: dev.json for programs, a table with a line to try for people."""
 
+import os
 import shlex
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from cli.local import state
 from cli.local.layout import Layout
 from cli.local.stack_keys import KINDS
+from signatory.nitro.sealed import Scheme
 
 _BRANCH = bytes(32)
 _TEXT = b"signed by a laptop enclave, NOT GENUINE"
@@ -40,11 +44,19 @@ def curl_line(address: str, key: str) -> str:
 
 
 def verify_line(layout: Layout, kind: str) -> str:
-    """A command that proves, offline, where the key of that kind was born."""
+    """A command that proves, offline, where the key of that kind was born; to be run in this folder."""
     attestation, metadata = layout.certificate(kind)
     files = {"birth-attestation": attestation, "metadata": metadata, "manifest": layout.releases}
-    words = [f"--{name} {shlex.quote(str(path))}" for name, path in files.items()]
-    return " ".join(["signatory-cli attest verify", *words])
+    program = Path(sys.executable).with_name("signatory-cli")
+    words = [f"--{name} {_typed(path)}" for name, path in files.items()]
+    return " ".join([f"{_typed(program)} attest verify", *words])
+
+
+def _typed(path: Path) -> str:
+    """As one types it in a shell of this folder, by the shorter way."""
+    relative = os.path.relpath(path)
+    named = relative if os.sep in relative else f"{os.curdir}{os.sep}{relative}"
+    return shlex.quote(min(named, str(path), key=len))
 
 
 def table(result: Result, layout: Layout, pcr0: bytes) -> str:
@@ -78,13 +90,17 @@ def table(result: Result, layout: Layout, pcr0: bytes) -> str:
 
 
 def _births(layout: Layout, keys: Mapping[str, str]) -> list[str]:
-    """How to verify the first key that has a birth certificate; keys of earlier releases have none."""
+    """How to verify the first key that has a birth certificate, and which have none."""
     certified = [kind for kind in keys if layout.certificate(kind)[0].exists()]
-    if not certified:
-        return []
-    return [
-        "",
-        f"Verify where the {certified[0]} key was born:",
-        "",
-        f"  {verify_line(layout, certified[0])}",
-    ]
+    others = [kind for kind in keys if kind not in certified]
+    lines = []
+    if certified:
+        first = certified[0]
+        lines += ["", f"Verify where the {first} key was born:", "", f"  {verify_line(layout, first)}"]
+    if others:
+        lines += [
+            "",
+            f"Made by an earlier release, and so without births: {', '.join(others)}.",
+            f"New keys here are sealed by {Scheme.KMS_ENCRYPT.value}, as those are; see docs/laptop.md.",
+        ]
+    return lines

@@ -215,7 +215,11 @@ def test_the_root_is_a_pem_a_der_or_a_fingerprint_and_never_any_but_that_of_aws_
         assert checked(attest, "d", root=root).returncode == 0
     Path("m.json").write_text(json.dumps({**MANIFEST, "root_sha256": CHAIN.root.hex()}))
     assert attest("check", "--time", "document", "--manifest", "m.json", "d").returncode == 0
-    refused(attest("check", "--time", "document", "d"), "cabundle[0]: is not the pinned root")
+    refused(
+        attest("check", "--time", "document", "d"),
+        "cabundle[0]: is not the pinned root",
+        f"hint: the document brings the root {CHAIN.root.hex()}",
+    )
 
 
 def test_a_debug_enclave_is_refused_unless_allowed_and_then_said_to_be_one(attest: Attest) -> None:

@@ -100,6 +100,47 @@ def test_files_in_base64_and_a_pipe_are_read(verify: Attest) -> None:
     refused(verify(metadata="-", manifest="-"), "only one file can be standard input")
 
 
+def answer(**changes: Any) -> str:
+    """A file with what GET /keys/PKH/attestation answers."""
+    told = {
+        "public_key_hash": HASH,
+        "statement": base64.b64encode(CERTIFICATE.statement).decode(),
+        "attestation": base64.b64encode(CERTIFICATE.attestation).decode(),
+        "metadata": METADATA,
+    }
+    Path("answer.json").write_text(json.dumps(told | changes, indent=4))
+    return "answer.json"
+
+
+@pytest.mark.parametrize("option", ["birth_attestation", "metadata", "statement"])
+def test_the_whole_answer_of_the_http_api_is_taken_for_each_of_its_parts(verify: Attest, option: str) -> None:
+    file, plain = answer(), proved(verify("--statement", "s"))
+    assert proved(verify(birth_attestation=file, metadata=file, statement=file)) == plain
+    assert proved(verify(**{option: file})) == plain
+    assert proved(verify(**{option: "-"}, stdin=Path(file).read_bytes())) == plain
+
+
+@pytest.mark.parametrize(
+    ("option", "changes", "reason"),
+    [
+        ("metadata", {"public_key_hash": "tz1MdZeezpcbfda8BdHmQs1SbR9Rcd7gUaSt"}, "public_key_hash: is not"),
+        ("metadata", {"public_key_hash": None}, "public_key_hash: is not that of the key in the metadata"),
+        ("metadata", {"metadata": [METADATA]}, "metadata: a JSON object was expected"),
+        ("metadata", {"metadata": METADATA | {"alg": None}}, "metadata: alg: is missing"),
+        ("metadata", {"metadata": METADATA | {"version": 3}}, "user_data"),
+        ("metadata", {"more": 1}, "metadata: alg: is missing"),
+        ("birth_attestation", {"more": 1}, "this JSON is not the answer of GET /keys/PKH/attestation"),
+        ("birth_attestation", {"attestation": None}, "attestation: base64 was expected"),
+        ("birth_attestation", {"attestation": "hEShATgi\n"}, "attestation: base64 was expected"),
+        ("statement", {"statement": {}}, "statement: base64 was expected"),
+    ],
+)
+def test_an_answer_that_is_not_as_the_http_api_gives_it_is_refused(
+    verify: Attest, option: str, changes: dict[str, Any], reason: str
+) -> None:
+    refused(verify(**{option: answer(**changes)}), reason)
+
+
 def test_what_the_statement_does_not_hold_is_named_as_not_certified(verify: Attest) -> None:
     store(owner="somebody", birth_attestation="hEShATgi")
     assert proved(verify())["not_certified"] == ["birth_attestation", "owner"]
@@ -137,7 +178,9 @@ def test_metadata_of_another_key_are_refused_and_the_statement_tells_which_field
 ) -> None:
     store(**{field: value})
     refused(verify("--statement", "s"), f"birth certificate: {field}:")
-    refused(verify(), "user_data: is not the SHA-256 of the statement that the metadata make")
+    told = verify()
+    refused(told, "user_data: is not the SHA-256 of the statement that the metadata make")
+    refused(told, "hint: give --statement to see which field")
 
 
 def test_metadata_without_a_committed_field_are_refused_by_its_name(verify: Attest) -> None:
@@ -165,7 +208,8 @@ def test_a_manifest_that_does_not_hold_the_release_is_refused(
 
 
 def test_the_root_of_an_emulator_holds_only_where_it_is_named(verify: Attest) -> None:
-    refused(verify(root=None), "cabundle[0]: is not the pinned root")
+    told = verify(root=None)
+    refused(told, "cabundle[0]: is not the pinned root", f"brings the root {CHAIN.root.hex()}", "--root")
     Path("named.json").write_text(json.dumps({**MANIFEST, "root_sha256": CHAIN.root.hex()}))
     assert proved(verify(root=None, manifest="named.json"))["nitro_root_der_sha256"] == CHAIN.root.hex()
 

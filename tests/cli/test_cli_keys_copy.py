@@ -234,6 +234,29 @@ def test_what_names_no_store_is_said_before_anything_is_written(
     assert not (configured / "base" / "enclave_keys.json").exists()
 
 
+@pytest.mark.parametrize("name", ["sealed_keys.json", "sealed_keys.2.json", "key_births.json"])
+def test_one_file_of_a_store_is_answered_with_the_name_of_the_store(
+    run: Run, tmp_path: Path, name: str
+) -> None:
+    fill(tmp_path / "a" / "enclave_keys.json", record(1), record(2))
+    for pair in ((f"file:a/{name}", "file:b.json"), ("file:a/enclave_keys.json", f"file:b/{name}")):
+        done = run(*pair)
+        assert (done.returncode, done.stdout) == (1, "")
+        error, hint = done.stderr.splitlines()
+        assert error.endswith(f"/{name} is one file of a store")
+        assert "/enclave_keys.json, even where that file is not there" in hint
+    assert not (tmp_path / "b").exists()
+    assert run("file:a/enclave_keys.json", "file:b.json").stdout.startswith("2 copied")
+
+
+@pytest.mark.parametrize("text", ["bogus:x", "nitro"])
+def test_without_a_configuration_the_forms_of_a_store_are_told(run: Run, text: str) -> None:
+    for pair in ((text, "file:b.json"), ("file:a.json", text)):
+        error, hint = run(*pair).stderr.splitlines()
+        assert error == f"Error: {text} names no store"
+        assert all(word in hint for word in ("file:PATH", "dynamodb:REGION", "-c FILE", "signatory.yaml"))
+
+
 def test_a_torn_target_is_refused_and_left_as_it_is(run: Run, tmp_path: Path) -> None:
     fill(tmp_path / "a.json", reference(1))
     (tmp_path / "b.json").write_text("[{")

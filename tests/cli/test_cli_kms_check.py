@@ -2,6 +2,7 @@
 
 import base64
 import json
+import logging
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -153,6 +154,20 @@ def test_a_context_that_was_edited_opens_nothing(cloud: Cloud, names: str, seali
     assert "InvalidCiphertextException" in done.stdout or names == "key_id"
 
 
+def test_keys_that_must_not_open_are_not_logged_as_lost(
+    cloud: Cloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    driver = logging.getLogger("vaults.nitro.loading")
+    driver.addHandler(caplog.handler)
+    try:
+        done = check("encryption-context", "--vault", "nitro", *cloud.endpoint, config=cloud.config())
+        assert (done.returncode, caplog.messages) == (0, [])
+        driver.error("A key is left out: of somebody else")
+        assert len(caplog.messages) > 0
+    finally:
+        driver.removeHandler(caplog.handler)
+
+
 def test_a_scheme_without_a_context_fails(cloud: Cloud) -> None:
     cloud.build_policy(kms_encrypt_v0=True)
     config = cloud.config(sealing="kms-encrypt-v0")
@@ -219,9 +234,10 @@ def test_what_is_missing_is_said_and_nothing_passes(
         (("--key", "alias/x", *role), "not the ARN"),
         (("--key", KEY_ARN, "--ciphertext", str(bad), "--credentials-file", str(bad)), "bad.json"),
         (("--vault", "m"), "has no enclave"),
-        (("--vault", "none"), "none is not found"),
+        (("--vault", "none"), "vault none is not found"),
     ):
         done = check("nitro-host-parent", *words, config=cloud.config())
         assert (done.returncode, done.stdout) == (1, "")
         assert told in done.stderr
         assert "do-not-print" not in done.stderr
+        assert "import" not in done.stderr

@@ -77,8 +77,8 @@ def test_the_images_of_a_manifest_are_let_in_but_for_those_called_back(tmp_path:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ((), "--manifest or by --pcr"),
-        ((*PCRS, "--manifest", "x"), "--manifest or by --pcr"),
+        ((), "--manifest or by --pcr: one of them is needed"),
+        ((*PCRS, "--manifest", "x"), "--manifest or by --pcr, not both"),
         (PCRS[:4], "PCR0, PCR1 and PCR2"),
         (("--pcr", "0=00"), "96 hex digits"),
         (("--pcr", f"32={'a0' * 48}"), "N from 0 to 31"),
@@ -93,6 +93,15 @@ def test_what_would_open_further_or_is_not_understood_is_not_built(words: tuple[
     done = run("build", *WHO, *words)
     assert (done.returncode, done.stdout) == (1, "")
     assert told in done.stderr
+
+
+def test_a_role_of_another_account_is_warned_of() -> None:
+    other = ROLE.replace(ACCOUNT, "444455556666")
+    words = ["kms-policy", "build", "--account", ACCOUNT, "--enclave-role", other, *PCRS]
+    done = CliRunner().invoke(program, words)
+    assert done.stderr.startswith(f"warning: the role is of account 444455556666, the key of {ACCOUNT}")
+    assert other in done.stdout
+    assert CliRunner().invoke(program, ["kms-policy", "build", *WHO, *PCRS]).stderr == ""
 
 
 def test_equal_policies_are_equal_and_a_difference_is_said(policy: Path) -> None:

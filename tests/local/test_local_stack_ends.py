@@ -25,6 +25,8 @@ from laptop_stack import (
     until_there,
 )
 
+from cli.local.measure import tree_of_program
+
 
 def test_a_key_that_cannot_be_loaded_is_an_error_and_not_made_anew(tmp_path: Path) -> None:
     base = tmp_path / "dev"
@@ -123,3 +125,25 @@ def test_a_stop_in_the_middle_of_the_start_leaves_nothing(tmp_path: Path) -> Non
     assert process.returncode == 0
     with running(base) as stack:
         assert base64.b64encode(stack.sign("tz1", MESSAGE))
+
+
+def test_two_signals_at_once_are_one_and_nothing_is_killed(tmp_path: Path) -> None:
+    """As make passes SIGTERM on to a process that got it with the whole group."""
+    with running(tmp_path / "dev") as stack:
+        stack.process.send_signal(signal.SIGTERM)
+        assert stack.end(signal.SIGINT) == (0, "")
+
+
+def test_what_is_killed_at_a_later_signal_is_said_to_be(tmp_path: Path) -> None:
+    """Any signal is late enough here; the enclave is stopped so that it hears none."""
+    base = tmp_path / "dev"
+    impatient = f"from cli.local import stack_signals\nstack_signals.AT_ONCE = 0\n{TREE_SEAM}"
+    with served(
+        (sys.executable, "-I", "-c", impatient, str(base), str(tree_of_program()), "repin"), base
+    ) as stack:
+        os.kill(stack.children()["enclave_signer"], signal.SIGSTOP)
+        stack.process.send_signal(signal.SIGTERM)
+        code, said = stack.end(signal.SIGINT)
+    assert code == 0
+    assert "the process `enclave` was killed: the second signal came" in said
+    assert "did not stop" not in said

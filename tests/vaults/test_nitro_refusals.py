@@ -73,6 +73,13 @@ def test_a_decrypt_that_is_denied_does_not_point_to_data_keys() -> None:
     assert "GenerateDataKey" not in (explain("x", RemoteError(chain)).hint or "")
 
 
+@pytest.mark.parametrize("action", ["GenerateDataKey", "Decrypt"])
+def test_a_denial_may_be_by_the_encryption_context(action: str) -> None:
+    hint = explain("x", RemoteError((*SERVICE, f"AccessDeniedException: {ROLE}: kms:{action}"))).hint or ""
+    assert "encryption context of the call too: {user_id} for a tenant's key, {key_id} otherwise" in hint
+    assert "kms-policy build --context-keys key_id,user_id" in hint
+
+
 def test_words_that_mean_nothing_to_us_are_unavailable_without_a_hint() -> None:
     found = explain("x", RemoteError(("signer error", "invalid handle 7", "deadline")))
     assert type(found) is UnavailableError

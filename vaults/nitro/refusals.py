@@ -16,13 +16,17 @@ class ExpiredError(UnavailableError):
     """The credentials that the enclave was given are over; what it holds goes on signing."""
 
 
+_CONTEXT = (
+    "The policy must allow the encryption context of the call too: {user_id} for a tenant's key, {key_id} "
+    "otherwise (kms-policy build --context-keys key_id,user_id)"
+)
 _CLOSED = (
     "the KMS key's policy does not open to this enclave with these credentials: compare the PCR0 "
-    "with kms:RecipientAttestation in the policy, and look at the permissions of the role"
+    f"with kms:RecipientAttestation in the policy, and look at the permissions of the role. {_CONTEXT}"
 )
 _NO_DATA_KEY = (
     "allow kms:GenerateDataKey in the KMS key's policy, for this role and with kms:RecipientAttestation of "
-    "this image, or set `sealing: kms-encrypt-v0`, which needs kms:Encrypt instead"
+    f"this image. {_CONTEXT}. Or set `sealing: kms-encrypt-v0`, which needs kms:Encrypt instead"
 )
 _CHANGED = "the stored blob was changed, or was sealed by another KMS key; restore the key file from a backup"
 _NOT_LISTED = (
