@@ -59,7 +59,8 @@ class HttpsChannel:
     async def post(self, headers: Mapping[str, str], body: bytes) -> Response:
         """Post to `/` and read the answer; the caller bounds the time. Raises DispatchError.
 
-        A kept connection that breaks before a byte of the answer is replaced: what we ask may be asked twice.
+        A kept connection that breaks before the head of the answer is whole is replaced: what we ask may be
+        asked twice.
         """
         request = _request(headers, body)
         try:
